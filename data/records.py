@@ -1,0 +1,225 @@
+"""The frozen values that the store gives out; everything above reads these and never a row."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from data.states import Status, StepStatus
+
+JsonValue: TypeAlias = Any
+"""What JSON can say: None, bool, int, float, str, and lists and string-keyed dicts of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Why a version or a step failed."""
+
+    message: str
+    kind: str
+    step: str | None = None
+    """The path of the step that failed."""
+    status: int | None = None
+    """The status of the other side's answer, where it gave one (HTTP)."""
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a job cannot be rerun: a code for scripts, a sentence for people."""
+
+    id: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of the jobs report: the job's own facts, and the run facts of its latest version."""
+
+    id: int
+    recipe: str
+    title: str
+    status: Status
+    event_key: str
+    received_at: dt.datetime
+    first_started_at: dt.datetime | None
+    """When version 1 started."""
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    duration_ms: int | None
+    versions: int
+    error: Error | None
+    report: Mapping[str, JsonValue]
+    trigger_stored: bool
+    trigger_expired_at: dt.datetime | None = None
+    trigger_expired_by: str | None = None
+    requested_by: str = ""
+    """Who asked for the latest version."""
+    requested_at: dt.datetime | None = None
+    rerun_blocked: Refusal | None = None
+    """Filled in by core.automation; the store does not know the rules of rerunning."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a report shows; an empty filter shows all."""
+
+    recipe: str | None = None
+    statuses: frozenset[Status] = frozenset()
+    since: dt.datetime | None = None
+    """Received at or after."""
+    until: dt.datetime | None = None
+    """Received before."""
+    search: str = ""
+    """Text contained, whatever its case, in title, event key or error message; `#812` is the job's id."""
+    error_group: str | None = None
+    up_to: int | None = None
+    """No job with a higher id: the as-of moment of a selection."""
+
+
+SORT_COLUMNS = (
+    "id", "recipe", "title", "status", "event_key", "received_at", "first_started_at", "started_at", "finished_at",
+    "duration_ms", "versions", "error",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """The order of a report: one of `SORT_COLUMNS`, ties by id in the same direction; nulls last when ascending."""
+
+    column: str = "received_at"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step did in one version; one for every loop iteration."""
+
+    path: str
+    """Where the step stands: `3.then.1`, in loops `4[0].do.2`; counted from 1, iterations from 0."""
+    id: str
+    status: StepStatus
+    action: str | None = None
+    effect: str | None = None
+    """Of an action: `reads`, `idempotent` or `writes`."""
+    branch: str | None = None
+    index: tuple[int, ...] = ()
+    attempts: int = 0
+    input: JsonValue = None
+    output: JsonValue = None
+    error: Error | None = None
+    started_at: dt.datetime | None = None
+    duration_ms: int | None = None
+    resolved_by: str | None = None
+    ordinal: int = 0
+    has_input: bool = False
+    """Whether an input was recorded: `input` is None both for nothing and for JSON's null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One run of a job."""
+
+    id: int
+    job_id: int
+    number: int
+    latest: bool
+    status: Status
+    recipe_revision: int | None
+    """The revision's number; None while version 1 has not been claimed."""
+    mode: str
+    """`first` for version 1, `start` for a rerun of the whole recipe."""
+    requested_by: str
+    requested_at: dt.datetime
+    note: str | None
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    duration_ms: int | None
+    error: Error | None
+    report: Mapping[str, JsonValue] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """One job as one of its versions shows it."""
+
+    job: Job
+    version: Version
+    trigger: JsonValue
+    """The cached trigger event; None where it is not stored (see `job.trigger_stored`)."""
+    steps: tuple[StepRecord, ...]
+    """In the order of the recipe; declared steps without a record are `not_reached`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in a recipe's file, and where: line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeState:
+    """A recipe as the store knows it."""
+
+    id: int
+    name: str
+    started: bool
+    revision: int | None
+    """The number of the last valid revision, None where the file was never valid."""
+    problems: tuple[Problem, ...]
+    """Why the file as it is now makes no revision."""
+    present: bool
+    """Whether the file is there."""
+    warning: str | None = None
+    """What the trigger's last poll met, while it goes on failing."""
+    polled_at: dt.datetime | None = None
+    next_poll_at: dt.datetime | None = None
+    first_started_at: dt.datetime | None = None
+    since: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A valid state of a recipe's file, stored whole."""
+
+    id: int
+    recipe: str
+    number: int
+    text: str
+    stored_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A trigger event on its way into the store."""
+
+    key: str
+    data: JsonValue
+    title: str = ""
+    wanted: bool = True
+    """False where the trigger condition does not hold: the key is remembered, no job is made."""
+    error: Error | None = None
+    """A job that failed before it began: its trigger condition could not be judged."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of an event: the job that it made, or made when its key was first seen."""
+
+    key: str
+    job_id: int | None
+    new: bool
+    """Whether this call made the key known."""

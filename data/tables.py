@@ -1,0 +1,262 @@
+"""The store's tables, as SQLAlchemy Core sees them; migrations/ makes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def to_micros(moment: dt.datetime) -> int:
+    """Return an aware moment as whole microseconds since 1970-01-01 UTC."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> dt.datetime:
+    """Return the aware UTC moment of whole microseconds since 1970-01-01 UTC."""
+    return EPOCH + dt.timedelta(microseconds=micros)
+
+
+class Moment(TypeDecorator[dt.datetime]):
+    """An aware moment, kept as microseconds since 1970 UTC: it sorts and compares the same in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> dt.datetime | None:
+        return None if value is None else from_micros(value)
+
+
+def dump_json(value: Any) -> str:
+    """Return `value` as JSON in ASCII: NUL and lone surrogates stay escaped, so that any text is kept faithfully."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON document as ASCII text; SQL's NULL is "nothing was recorded", the document null is `null`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else dump_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+metadata = MetaData()
+# SQLite reuses the highest id after a delete unless told not to; an id must never name two jobs.
+_KEEP_IDS = {"sqlite_autoincrement": True}
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+recipes = Table(
+    "recipes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("started", Boolean, nullable=False),
+    # The file as it was last seen: what makes it unusable (a list of problems), or null; and whether it is there.
+    Column("problems", Json),
+    Column("present", Boolean, nullable=False, server_default=text("1")),
+    # `since` is locked after the first start: what was in force then, or null while never started.
+    Column("since", Json),
+    Column("first_started_at", Moment),
+    # The trigger's last poll, told by the engine.
+    Column("polled_at", Moment),
+    Column("next_poll_at", Moment),
+    Column("poll_failures", Integer, nullable=False, server_default="0"),
+    Column("warning", Text),
+    Column("cursor", Json),
+    **_KEEP_IDS,
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("recipe_id", ForeignKey("recipes.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("stored_at", Moment, nullable=False),
+    UniqueConstraint("recipe_id", "number"),
+    **_KEEP_IDS,
+)
+
+# What the last poll of a watching trigger knew of each object: present or not, and in which incarnation.
+objects = Table(
+    "objects",
+    metadata,
+    Column("recipe_id", ForeignKey("recipes.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("incarnation", Integer, nullable=False),
+    Column("present", Boolean, nullable=False),
+    Column("mark", Text),
+    Column("stamp", Text),
+    sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("recipe_id", ForeignKey("recipes.id"), nullable=False),
+    Column("event_key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    # Never before that of a lower id, so that the order by time is the order by id and needs no index of its own.
+    Column("received_at", Moment, nullable=False),
+    Column("trigger_expired_at", Moment),
+    Column("trigger_expired_by", Text),
+    Index("jobs_by_recipe", "recipe_id", "id"),
+    # The recipe at the end lets a filter by it walk the order without looking at the rows.
+    Index("jobs_by_title", "title", "id", "recipe_id"),
+    Index("jobs_by_event_key", "event_key", "id", "recipe_id"),
+    **_KEEP_IDS,
+)
+
+# Keys outlive payloads, jobs' data and even events that made no job: an old event never becomes new.
+event_keys = Table(
+    "event_keys",
+    metadata,
+    Column("recipe_id", ForeignKey("recipes.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id")),
+    sqlite_with_rowid=False,
+)
+
+# The cached trigger events, apart from the jobs: large, read one at a time, and removed by retention.
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("event", Text, nullable=False),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("recipe_id", ForeignKey("recipes.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("latest", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    # Null until version 1 is first claimed; a rerun's is fixed when it is queued.
+    Column("revision_id", ForeignKey("revisions.id")),
+    Column("mode", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", Moment, nullable=False),
+    Column("note", Text),
+    Column("priority", Integer, nullable=False),
+    # The fencing token: (id, attempt). The attempt only grows; `owner` is the boot that holds it.
+    Column("attempt", Integer, nullable=False),
+    Column("owner", Text),
+    # How often its process died since it last got further, and how many steps had ended by then.
+    Column("recoveries", Integer, nullable=False, server_default="0"),
+    Column("progress", Integer, nullable=False, server_default="0"),
+    Column("serial_key", Text),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("duration_ms", Integer),
+    Column("error_message", Text),
+    Column("error_kind", Text),
+    Column("error_step", Text),
+    Column("error_status", Integer),
+    Column("error_group", Text),
+    Column("report", Json),
+    Column("warnings", Json),
+    UniqueConstraint("job_id", "number"),
+    **_KEEP_IDS,
+)
+
+LATEST = versions.c.latest.is_(True)
+
+
+def _partial(name: str, *columns: Any, where: Any, unique: bool = False) -> None:
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+# A job has at most one version that has not ended: the last word on two operators who rerun at once.
+_partial("one_open_version", versions.c.job_id, unique=True, where=text("status IN ('queued', 'running', 'in_doubt')"))
+_partial("one_latest_version", versions.c.job_id, unique=True, where=LATEST)
+_partial("one_running_per_key", versions.c.serial_key, unique=True,
+         where=text("status = 'running' AND serial_key IS NOT NULL"))
+_partial("versions_queued", versions.c.recipe_id, versions.c.priority.desc(), versions.c.id,
+         where=text("status = 'queued'"))
+_partial("versions_running", versions.c.owner, where=text("status = 'running'"))
+# The report's orders (data/order.py). The status comes first, so that any choice of statuses walks only its own rows,
+# in order; the report of all statuses merges them. The recipe comes last, to filter by it without looking at the rows.
+_partial("latest_by_status", versions.c.status, versions.c.job_id, versions.c.recipe_id, where=LATEST)
+for _name, _column in [
+    ("started", versions.c.started_at),
+    ("finished", versions.c.finished_at),
+    ("duration", versions.c.duration_ms),
+    ("error", versions.c.error_message),
+    ("number", versions.c.number),
+]:
+    _partial(f"latest_by_{_name}", versions.c.status, _column, versions.c.job_id, versions.c.recipe_id, where=LATEST)
+_partial("first_by_started", versions.c.started_at, versions.c.job_id, versions.c.recipe_id, where=text("number = 1"))
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("version_id", ForeignKey("versions.id"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    # The order in which the steps of a version first began.
+    Column("ordinal", Integer, nullable=False),
+    Column("step_id", Text, nullable=False),
+    Column("action", Text),
+    Column("effect", Text),
+    # What follows when its process dies while it acts: hold, retry or skip; null where nothing acts.
+    Column("on_doubt", Text),
+    Column("status", Text, nullable=False),
+    Column("branch", Text),
+    Column("index", Json),
+    Column("attempts", Integer, nullable=False),
+    Column("input", Text),
+    Column("output", Text),
+    Column("error", Json),
+    Column("started_at", Moment),
+    Column("duration_ms", Integer),
+    Column("resolved_by", Text),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("note", Text),
+    **_KEEP_IDS,
+)
