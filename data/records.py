@@ -223,3 +223,7 @@ class Accepted:
     job_id: int | None
     new: bool
     """Whether this call made the key known."""
+
+
+class Stopped(Exception):
+    """A read was given up by the one who asked for it (`Report.stop`)."""

@@ -1,0 +1,1 @@
+"""What it does: recipes, engine, reruns, triggers, connectors; knows no screen."""

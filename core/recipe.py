@@ -1,0 +1,178 @@
+"""A recipe as it runs: what core.parse makes of a file, immutable and ready to walk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.connectors.declare import Action, Trigger
+from core.expressions import Condition, Template, Value
+from data.states import Status
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long a job's data is kept, counted from its end."""
+
+    succeeded: dt.timedelta
+    failed: dt.timedelta
+
+
+@dataclass(frozen=True)
+class Step:
+    """What every step has."""
+
+    path: str
+    """Where it stands, without loop indexes: `3.then.1`."""
+    id: str
+    """Its own id, or its path written as a name: `s3_then_1`."""
+    line: int
+    condition: Condition | None
+    """`if` on a step that is no condition step: where false, the step is skipped."""
+    skip: bool
+
+
+@dataclass(frozen=True)
+class ActionStep(Step):
+    """Calls one action."""
+
+    action: Action
+    inputs: Value
+    connection: str | None
+    """The name of the connection that the inputs name."""
+    once: bool
+    timeout: float | None
+    """Seconds."""
+    on_doubt: str | None
+    """`hold`, `retry` or `skip`; None for the action's default."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One branch of a condition step: `then`, `else`, or `choose.1.then`."""
+
+    branch: str
+    condition: Condition | None
+    """None for the else branch, taken where no other is."""
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class BranchStep(Step):
+    """Runs the first arm whose condition holds, or none."""
+
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True)
+class SetStep(Step):
+    """Computes values; its output is the mapping."""
+
+    values: Value
+
+
+@dataclass(frozen=True)
+class StopStep(Step):
+    """Ends the job there."""
+
+    status: Status
+    reason: Template
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often, after which wait and for which errors the monitored steps run again."""
+
+    times: int
+    wait: float
+    """Seconds before the first retry."""
+    backoff: float
+    """What each further wait is multiplied with."""
+    when: Condition | None
+
+
+@dataclass(frozen=True)
+class MonitorStep(Step):
+    """Runs its body; a failure is retried, then handled."""
+
+    body: tuple[Step, ...]
+    retry: Retry | None
+    on_error: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class RepeatStep(Step):
+    """Runs its body for each item of a list."""
+
+    items: Condition
+    name: str
+    body: tuple[Step, ...]
+    limit: int | None
+
+
+@dataclass(frozen=True)
+class CallStep(Step):
+    """Runs another recipe's steps as a child job and waits."""
+
+    recipe: str
+    inputs: Value
+
+
+@dataclass(frozen=True)
+class Started:
+    """The trigger as a recipe uses it."""
+
+    declared: Trigger
+    inputs: Any
+    """An instance of `declared.inputs`."""
+    connection: str | None
+    every: float
+    """Seconds between two polls."""
+    since: str | None
+    """RFC 3339, as the file says it."""
+    when: Condition | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One revision of a recipe, validated."""
+
+    name: str
+    description: str
+    trigger: Started
+    title: Template
+    report: dict[str, Template]
+    concurrency: int
+    retention: Retention | None
+    """None: the workspace's."""
+    start: bool
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+    def walk(self) -> Iterator[Step]:
+        """Yield every declared step, each before those inside it, in the order of the file."""
+        yield from inside(self.steps)
+
+
+def children(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """Return the lists of steps inside `step`, in the order of the file."""
+    match step:
+        case BranchStep():
+            return tuple(arm.steps for arm in step.arms)
+        case MonitorStep():
+            return (step.body, step.on_error)
+        case RepeatStep():
+            return (step.body,)
+    return ()
+
+
+def inside(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Yield these steps and all inside them, each before those inside it."""
+    for step in steps:
+        yield step
+        for inner in children(step):
+            yield from inside(inner)
+
+

