@@ -1,4 +1,4 @@
-"""Jobs, versions and step records: every write of them, and the reads of one job.
+"""Jobs and their versions: made from events and by reruns, and read one job at a time.
 
 Every function takes a connection, so that a caller composes them into one transaction. A status is moved only here,
 by an UPDATE that names the statuses it may come from; what it returns says who got the move.
@@ -9,22 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, literal, or_, select, text, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
-from data.states import OPEN, Status, StepStatus, sources
+from data.runs import error_columns
+from data.states import OPEN, Status, StepStatus
 from data.tables import LATEST, dump_json, event_keys, jobs, payloads, revisions, steps, versions
 
 NEW_EVENT, RERUN = 0, -10
 """Priorities: reruns go behind new events."""
-
-POISON_AFTER = 3
-"""How often a version's process may die without the version getting further before it is given up."""
-
 
 # Events become jobs
 
@@ -102,325 +97,8 @@ def _first_version(job_id: int, recipe_id: int, event: Event, by: str, now: dt.d
         "job_id": job_id, "recipe_id": recipe_id, "number": 1, "latest": True, "mode": "first", "requested_by": by,
         "requested_at": now, "priority": NEW_EVENT, "attempt": 1, "warnings": list(event.warnings) or None,
         "status": Status.FAILED if failed else Status.QUEUED, "started_at": now if failed else None,
-        "finished_at": now if failed else None, "duration_ms": 0 if failed else None, **_error_columns(event.error),
+        "finished_at": now if failed else None, "duration_ms": 0 if failed else None, **error_columns(event.error),
     }  # fmt: skip
-
-
-def _error_columns(error: Error | None) -> dict[str, Any]:
-    return {
-        "error_message": error and error.message,
-        "error_kind": error and error.kind,
-        "error_step": error and error.step,
-        "error_status": error and error.status,
-        "error_group": error and error.group,
-    }
-
-
-# Claims and runs
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """Who holds a running version: every later write of the run carries it."""
-
-    version_id: int
-    attempt: int
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A version that this process may now run."""
-
-    token: Token
-    job_id: int
-    number: int
-    recipe_id: int
-    revision_id: int
-    mode: str
-    started_at: dt.datetime
-    event: JsonValue
-    event_stored: bool
-
-
-def waiting_recipes(connection: Connection) -> list[int]:
-    """Return the recipes that have queued versions, by a hop from one to the next in the index."""
-    found: list[int] = []
-    last = -1
-    while True:
-        row = connection.execute(_NEXT_WAITING, {"last": last}).first()
-        if row is None:
-            return found
-        last = row.recipe_id
-        found.append(last)
-
-
-_QUEUED = text("status = 'queued'")
-_NEXT_WAITING = (
-    select(versions.c.recipe_id)
-    .where(_QUEUED, versions.c.recipe_id > bindparam("last"))
-    .order_by(versions.c.recipe_id)
-    .limit(1)
-)
-_NEXT_QUEUED = (
-    select(versions.c.id)
-    .where(_QUEUED, versions.c.recipe_id == bindparam("recipe"))
-    .order_by(versions.c.priority.desc(), versions.c.id)
-    .limit(bindparam("limit"))
-)
-
-
-def claim(
-    connection: Connection, recipe_id: int, limit: int, *, serial: bool, owner: str, now: dt.datetime
-) -> list[Claimed]:
-    """Move the recipe's next queued versions to running and return them; one without a revision gets the latest.
-
-    `serial`: at most one version of the recipe may run; the store holds that by a unique index.
-    """
-    latest = select(func.max(revisions.c.id)).where(revisions.c.recipe_id == recipe_id).scalar_subquery()
-    chosen = connection.execute(_NEXT_QUEUED, {"recipe": recipe_id, "limit": limit}).scalars().all()
-    if not chosen:
-        return []
-    rows = connection.execute(
-        update(versions)
-        .where(versions.c.id.in_(chosen), versions.c.status.in_(sources(Status.RUNNING)))
-        .values(
-            status=Status.RUNNING,
-            owner=owner,
-            serial_key=f"recipe:{recipe_id}" if serial else None,
-            revision_id=func.coalesce(versions.c.revision_id, latest),
-            started_at=func.coalesce(versions.c.started_at, literal(now, versions.c.started_at.type)),
-        )
-        .returning(versions)
-    ).all()
-    events = dict(
-        connection.execute(
-            select(payloads.c.job_id, payloads.c.event).where(payloads.c.job_id.in_([row.job_id for row in rows]))
-        ).all()
-    )
-    return sorted((_claimed(row, events.get(row.job_id), owner) for row in rows), key=lambda one: one.token.version_id)
-
-
-def _claimed(row: Row[Any], event: str | None, owner: str) -> Claimed:
-    return Claimed(
-        token=Token(row.id, row.attempt, owner),
-        job_id=row.job_id,
-        number=row.number,
-        recipe_id=row.recipe_id,
-        revision_id=row.revision_id,
-        mode=row.mode,
-        started_at=row.started_at,
-        event=None if event is None else json.loads(event),
-        event_stored=event is not None,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class StepWrite:
-    """A step record as a run writes it; input and output are JSON text, or None for nothing."""
-
-    path: str
-    ordinal: int
-    step_id: str
-    status: StepStatus
-    attempts: int
-    action: str | None = None
-    effect: str | None = None
-    on_doubt: str | None = None
-    branch: str | None = None
-    index: tuple[int, ...] = ()
-    input: str | None = None
-    output: str | None = None
-    error: Error | None = None
-    started_at: dt.datetime | None = None
-    duration_ms: int | None = None
-    resolved_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """How a run of a version settled: an end, or in doubt."""
-
-    status: Status
-    finished_at: dt.datetime
-    duration_ms: int
-    error: Error | None = None
-    report: JsonValue = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a run writes at once: step records, and how it settled, if it has."""
-
-    token: Token
-    records: Sequence[StepWrite]
-    settled: Settled | None = None
-
-
-_step_insert = insert(steps)
-_STEP_UPSERT = _step_insert.on_conflict_do_update(
-    index_elements=["version_id", "path"],
-    set_={
-        name: _step_insert.excluded[name]
-        for name in (
-            "status", "attempts", "effect", "on_doubt", "branch", "input", "output", "error", "started_at",
-            "duration_ms", "resolved_by",
-        )
-    },
-)  # fmt: skip
-
-
-def record(connection: Connection, progress: Sequence[Progress]) -> set[int]:
-    """Write what runs have to say and return the version ids of those whose token was taken over: nothing is written.
-
-    The fence is one query for all of them; it holds until the transaction ends, because only one may write.
-    """
-    ids = [one.token.version_id for one in progress]
-    holding = connection.execute(
-        select(versions.c.id, versions.c.attempt, versions.c.owner).where(
-            versions.c.id.in_(ids), versions.c.status == Status.RUNNING
-        )
-    )
-    tokens = {(row.id, row.attempt, row.owner) for row in holding}
-    held = [p for p in progress if (p.token.version_id, p.token.attempt, p.token.owner) in tokens]
-    rows = [_step_row(one.token.version_id, written) for one in held for written in one.records]
-    if rows:
-        connection.execute(_STEP_UPSERT, rows)
-    for one in held:
-        if one.settled is not None:
-            _settle(connection, one.token.version_id, one.settled)
-    return set(ids) - {p.token.version_id for p in held}
-
-
-def _step_row(version_id: int, written: StepWrite) -> dict[str, Any]:
-    error = written.error
-    return {
-        "version_id": version_id,
-        "path": written.path,
-        "ordinal": written.ordinal,
-        "step_id": written.step_id,
-        "action": written.action,
-        "effect": written.effect,
-        "on_doubt": written.on_doubt,
-        "status": written.status,
-        "branch": written.branch,
-        "index": list(written.index) or None,
-        "attempts": written.attempts,
-        "input": written.input,
-        "output": written.output,
-        "error": error and {"message": error.message, "kind": error.kind, "status": error.status},
-        "started_at": written.started_at,
-        "duration_ms": written.duration_ms,
-        "resolved_by": written.resolved_by,
-    }
-
-
-def _settle(connection: Connection, version_id: int, settled: Settled) -> None:
-    # running -> succeeded, failed, canceled, in_doubt, queued; the fence has just seen it running
-    ended = settled.status not in OPEN
-    connection.execute(
-        _SETTLE,
-        {
-            "version": version_id,
-            "to": settled.status,
-            "more": 1 if settled.status is Status.QUEUED else 0,
-            "finished": settled.finished_at if ended else None,
-            "duration": settled.duration_ms if ended else None,
-            "report_": settled.report or None,
-            "warnings_": list(settled.warnings) or None,
-            **{f"{name}_": value for name, value in _error_columns(settled.error).items()},
-        },
-    )
-
-
-_SETTLE = (
-    update(versions)
-    .where(versions.c.id == bindparam("version"), versions.c.status == Status.RUNNING)
-    .values(
-        status=bindparam("to"), attempt=versions.c.attempt + bindparam("more"), owner=None, serial_key=None,
-        finished_at=bindparam("finished"), duration_ms=bindparam("duration"), report=bindparam("report_"),
-        warnings=bindparam("warnings_"),
-        **{name: bindparam(f"{name}_") for name in _error_columns(None)},
-    )
-)  # fmt: skip
-
-
-# Crashes
-
-
-def recover(connection: Connection, living: str, now: dt.datetime) -> dict[Status, int]:
-    """Take back every running version that the boot `living` does not own: its process is dead.
-
-    Steps under way whose policy is `hold` become in doubt, and their version with them; the others go on as the next
-    attempt. Return how many versions were queued again, put in doubt, or given up.
-    """
-    told: dict[Status, int] = {}
-    dead = connection.execute(
-        select(versions).where(versions.c.status == Status.RUNNING, versions.c.owner.is_distinct_from(living))
-    ).all()
-    for version in dead:
-        status = _take_back(connection, version, now)
-        told[status] = told.get(status, 0) + 1
-    return told
-
-
-def _take_back(connection: Connection, version: Row[Any], now: dt.datetime) -> Status:
-    under_way = steps.c.version_id == version.id, steps.c.status == StepStatus.RUNNING
-    connection.execute(
-        update(steps).where(*under_way, steps.c.on_doubt == "skip").values(status=StepStatus.SKIPPED, output="null")
-    )
-    held = connection.execute(
-        update(steps).where(*under_way, steps.c.on_doubt == "hold").values(status=StepStatus.IN_DOUBT)
-    ).rowcount
-    ended = connection.execute(
-        select(func.count()).where(steps.c.version_id == version.id, steps.c.status != StepStatus.RUNNING)
-    ).scalar_one()
-    recoveries = version.recoveries + 1 if ended == version.progress else 1
-    values: dict[str, Any] = {"attempt": version.attempt + 1, "owner": None, "serial_key": None}
-    if held:
-        status = Status.IN_DOUBT
-    elif recoveries >= POISON_AFTER:
-        status = Status.FAILED
-        message = f"its process died {recoveries} times at the same step; it is not tried again"
-        values |= _error_columns(Error(message, "poison")) | {"finished_at": now, "duration_ms": None}
-    else:
-        status = Status.QUEUED
-    connection.execute(
-        update(versions)
-        .where(versions.c.id == version.id, versions.c.status.in_(sources(status)))
-        .values(status=status, recoveries=recoveries, progress=ended, **values)
-    )
-    return status
-
-
-def settle_doubt(
-    connection: Connection, version_id: int, path: str, *, happened: bool, output: JsonValue, by: str
-) -> bool:
-    """Settle a step in doubt: it succeeded with `output`, or it is to be done again. False if it is not in doubt.
-
-    With the last such step settled, the version is queued again as its next attempt.
-    """
-    values: dict[str, Any] = {"resolved_by": by}
-    if happened:
-        values |= {"status": StepStatus.SUCCEEDED, "output": dump_json(output), "error": None}
-    else:
-        values |= {"status": StepStatus.NOT_REACHED, "output": None, "error": None}
-    moved = connection.execute(
-        update(steps)
-        .where(steps.c.version_id == version_id, steps.c.path == path, steps.c.status == StepStatus.IN_DOUBT)
-        .values(values)
-    ).rowcount
-    if not moved:
-        return False
-    left = select(literal(1)).where(steps.c.version_id == version_id, steps.c.status == StepStatus.IN_DOUBT)
-    # in_doubt -> queued
-    connection.execute(
-        update(versions)
-        .where(versions.c.id == version_id, versions.c.status == Status.IN_DOUBT, ~left.exists())
-        .values(status=Status.QUEUED, attempt=versions.c.attempt + 1, **_error_columns(None))
-    )
-    return True
 
 
 # Reruns
@@ -600,8 +278,11 @@ def count_by_status(connection: Connection) -> dict[Status, int]:
     return {Status(status): count for status, count in rows}
 
 
-def open_count(connection: Connection, statuses: Collection[Status]) -> int:
-    """Return how many versions have one of these statuses."""
-    return connection.execute(
-        select(func.count()).select_from(versions).where(or_(*[versions.c.status == status for status in statuses]))
-    ).scalar_one()
+def any_open(connection: Connection, statuses: Collection[Status]) -> bool:
+    """Return whether a version has one of these statuses."""
+    return connection.execute(_ANY, {"statuses": list(statuses)}).first() is not None
+
+
+_ANY = select(versions.c.id).where(
+    versions.c.status.in_(bindparam("statuses", expanding=True)), text("status IN ('queued', 'running', 'in_doubt')")
+).limit(1)

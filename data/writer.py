@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from data import jobs
+from data import runs
 from data.database import Database
 from data.errors import StoreError
 
 T = TypeVar("T")
 
 MOST_AT_ONCE = 256
+GATHER_S = 0.0005
+"""How long a busy writer lets the threads that it has just woken ask again, so that they share the next commit."""
 RETRY_AFTER_S = 0.5
 
 
@@ -24,7 +27,7 @@ class _Waiting(Generic[T]):
 
     __slots__ = ("done", "error", "result", "work")
 
-    def __init__(self, work: Callable[[Connection], T] | jobs.Progress) -> None:
+    def __init__(self, work: Callable[[Connection], T] | runs.Progress) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
@@ -39,6 +42,7 @@ class Writer:
         self._database = database
         self._queue: SimpleQueue[_Waiting[Any] | None] = SimpleQueue()
         self._closing = threading.Event()
+        self._last = 0
         self._thread = threading.Thread(target=self._serve, name="writer", daemon=True)
         self._thread.start()
 
@@ -46,7 +50,7 @@ class Writer:
         """Run `work` in a transaction and return its result when it is durable; raises what it raises."""
         return self._wait(_Waiting(work))
 
-    def record(self, progress: jobs.Progress) -> bool:
+    def record(self, progress: runs.Progress) -> bool:
         """Write what a run has to say; False if its token was taken over, and nothing was written.
 
         While the database cannot be written, it waits: what the run did must be recorded.
@@ -77,12 +81,15 @@ class Writer:
             if first is None:
                 return
             batch, ended = self._drain(first)
+            self._last = len(batch)
             self._write(batch)
             if ended:
                 return
 
     def _drain(self, first: _Waiting[Any]) -> tuple[list[_Waiting[Any]], bool]:
         batch = [first]
+        if self._last > 1:
+            time.sleep(GATHER_S)
         try:
             while len(batch) < MOST_AT_ONCE:
                 one = self._queue.get_nowait()
@@ -109,26 +116,19 @@ class Writer:
 
     def _transact(self, batch: list[_Waiting[Any]]) -> None:
         with self._database.write() as connection:
-            records = [one for one in batch if isinstance(one.work, jobs.Progress)]
+            records = [one for one in batch if isinstance(one.work, runs.Progress)]
             if records:
-                lost = jobs.record(connection, [one.work for one in records])
+                lost = runs.record(connection, [one.work for one in records])
                 for one in records:
                     one.result = one.work.token.version_id not in lost
             for one in batch:
-                if not isinstance(one.work, jobs.Progress):
+                if not isinstance(one.work, runs.Progress):
                     one.result = one.work(connection)
 
     def _fail(self, one: _Waiting[Any], error: BaseException) -> None:
-        if isinstance(error, StoreError) and isinstance(one.work, jobs.Progress):
-            while not self._closing.wait(RETRY_AFTER_S):
-                try:
-                    self._transact([one])
-                except StoreError:
-                    continue
-                except BaseException as other:
-                    error = other
-                    break
-                one.done.release()
-                return
+        recorded = isinstance(one.work, runs.Progress) and isinstance(error, StoreError)
+        if recorded and not self._closing.wait(RETRY_AFTER_S):
+            self._queue.put(one)
+            return
         one.error = error
         one.done.release()

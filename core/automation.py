@@ -1,0 +1,424 @@
+"""The one face of the core: what a key does and what a command does, on one workspace."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core import reruns
+from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
+from core.events import make_event, storable
+from core.expressions import Condition, ExpressionError, compile_condition, to_text
+from core.layout import laid_out
+from core.library import Library
+from core.lock import FILE as LOCK_FILE
+from core.lock import holder
+from core.reruns import Plan, Rerun, Selection, Standing
+from core.settings import Settings, load
+from core.store import database_of
+from core.wording import unknown
+from data import jobs as store
+from data import recipes as recipe_store
+from data import runs
+from data.records import (
+    Accepted,
+    Event,
+    Job,
+    JobDetail,
+    JobFilter,
+    JsonValue,
+    Problem,
+    RecipeState,
+    Refusal,
+    Revision,
+    Sort,
+    Version,
+)
+from data.report import Report, jobs_of
+from data.states import Status
+
+T = TypeVar("T")
+
+CHUNK = 200
+"""Jobs that are queued, or events that are stored, in one transaction."""
+
+_START_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """The engine of the workspace, if one holds it."""
+
+    running: bool
+    pid: int | None = None
+    host: str | None = None
+    since: dt.datetime | None = None
+    listen: str | None = None
+    """The address of its webhook listener, `host:port`."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What `jobdeck status` tells."""
+
+    engine: EngineState
+    jobs: Mapping[Status, int]
+    """How many jobs have each status; statuses that no job has are left out."""
+    recipes: tuple[RecipeState, ...]
+
+
+def actor() -> str:
+    """Return who acts: the login name, with `@` and the SSH client's address where there is one."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = str(os.getuid())
+    client = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
+    return f"{name}@{client}" if client else name
+
+
+class Automation:
+    """A workspace, opened: reads and acts; every method may be called from any thread."""
+
+    workspace: Path
+    settings: Settings
+
+    def __init__(self, workspace: Path) -> None:
+        """Open the workspace's store, migrating an older one; raises WorkspaceError or StoreError."""
+        self.workspace = workspace
+        self.settings = load(workspace)
+        self._database = database_of(self.settings, workspace)
+        self._library = Library(workspace, self._database, self._write)
+        self._watching = threading.Lock()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._database.close()
+
+    def _write(self, work: Callable[[Any], T]) -> T:
+        with self._database.write() as connection:
+            return work(connection)
+
+    def __enter__(self) -> Automation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # Jobs
+
+    def report(self, filter: JobFilter, sort: Sort) -> Report:
+        """Return a report to be read by position, for the terminal."""
+        return Report(self._database, filter, sort)
+
+    def jobs(self, filter: JobFilter, sort: Sort, limit: int | None = None) -> Iterable[Job]:
+        """Yield the jobs of a filter with `rerun_blocked` filled in."""
+        standings = self._standings()
+        for job in self.report(filter, sort).iterate(limit):
+            yield replace(job, rerun_blocked=reruns.refusal(job, standings.get(job.recipe)))
+
+    def job(self, job_id: int) -> Job:
+        """Return one job with `rerun_blocked` filled in, or raise NotFound."""
+        with self._database.read() as connection:
+            found = jobs_of(connection, [job_id]).get(job_id)
+        if found is None:
+            raise NotFound(f"there is no job {job_id}")
+        return replace(found, rerun_blocked=reruns.refusal(found, self._standings().get(found.recipe)))
+
+    def detail(self, job_id: int, version: int | None = None) -> JobDetail:
+        """Return a job as a version shows it, the latest unless one is named; raises NotFound."""
+        job = self.job(job_id)
+        with self._database.read() as connection:
+            shown = store.version(connection, job_id, version)
+            if shown is None:
+                raise NotFound(f"job {job_id} has no version {version}; its latest is {job_id}.{job.versions}")
+            _, event = store.event_of(connection, job_id)
+            records = store.step_records(connection, shown.id)
+            revision_id = store.revision_id_of(connection, shown.id)
+            revision = None if revision_id is None else recipe_store.revision(connection, revision_id)
+        if not shown.latest:
+            job = replace(job, rerun_blocked=reruns.not_latest(job_id, shown.number, job.versions))
+        return JobDetail(job, shown, event, laid_out(self._recipe_of(revision), records))
+
+    def _recipe_of(self, revision: Revision | None) -> Any:
+        try:
+            return None if revision is None else self._library.recipe(revision)
+        except RecipeProblems:
+            # An older revision may use words that are gone; its records are there all the same.
+            return None
+
+    def history(self, job_id: int) -> list[Version]:
+        """Return a job's versions, newest first; raises NotFound."""
+        with self._database.read() as connection:
+            versions = store.history(connection, job_id)
+        if not versions:
+            raise NotFound(f"there is no job {job_id}")
+        return versions
+
+    # Rerunning
+
+    def plan(self, selection: Selection) -> Plan:
+        """Return what rerunning a selection would do. Reads the recipes' files and stores changed ones first."""
+        standings = self._standings()
+        jobs, refused = self._selected(selection)
+        blocked = [(job, self._blocked(job, selection, standings)) for job in jobs]
+        refused += [why for _, why in blocked if why is not None]
+        wanted = sorted((job for job, why in blocked if why is None), key=lambda job: job.id)
+        ids = tuple(job.id for job in wanted)
+        with self._database.read() as connection:
+            ran = store.latest_revisions(connection, ids)
+            completed = store.completed_writes(connection, ids)
+        return Plan(
+            selection,
+            ids,
+            tuple(sorted(refused, key=lambda one: one.id)),
+            reruns.changes(ran, wanted, standings),
+            reruns.repeats(completed, {one.state.id: one for one in standings.values()}),
+            _digest(wanted, refused, standings),
+        )
+
+    def _selected(self, selection: Selection) -> tuple[list[Job], list[Refusal]]:
+        if selection.filter is not None:
+            found = self.report(selection.filter, Sort("id", descending=False)).iterate()
+            return [job for job in found if job.id not in selection.excluded], []
+        ids = list(dict.fromkeys(selection.ids or ()))
+        with self._database.read() as connection:
+            there = jobs_of(connection, ids)
+        return list(there.values()), [reruns.no_such_job(id) for id in ids if id not in there]
+
+    @staticmethod
+    def _blocked(job: Job, selection: Selection, standings: Mapping[str, Standing]) -> Refusal | None:
+        if selection.version is not None and selection.version != job.versions:
+            return reruns.not_latest(job.id, selection.version, job.versions)
+        return reruns.refusal(job, standings.get(job.recipe))
+
+    def _standings(self) -> dict[str, Standing]:
+        states = self._library.refresh()
+        return {state.name: reruns.standing(state, self._library.loaded(state), self.settings) for state in states}
+
+    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
+        """Queue a new version of each job that can be rerun; the others are in `refused`.
+
+        With `plan`, a digest, nothing is done unless that plan still holds: raises Refused (`plan_changed`).
+        """
+        planned = self.plan(selection)
+        if plan is not None and plan != planned.digest:
+            raise reruns.plan_changed(plan, planned)
+        queued: list[int] = []
+        lost: list[int] = []
+        ids = iter(planned.requested)
+        while chunk := list(islice(ids, CHUNK)):
+            taken = self._queue(chunk, by, note)
+            queued += [id for id in chunk if id in taken]
+            lost += [id for id in chunk if id not in taken]
+        refused = [*planned.refused, *self._refusals(lost)]
+        return Rerun(tuple(queued), tuple(sorted(refused, key=lambda one: one.id)), None, planned.digest)
+
+    def _queue(self, ids: Sequence[int], by: str, note: str | None) -> set[int]:
+        """Queue the next version of each job whose latest has ended, and return those that this call has queued."""
+        now = dt.datetime.now(dt.UTC)
+
+        def write(connection: Any) -> set[int]:
+            last = recipe_store.last_revisions(connection)
+            jobs = jobs_of(connection, ids)
+            names = {revision.recipe: revision.id for revision in last.values()}
+            return {
+                id
+                for id in ids
+                if store.add_version(
+                    connection, id, jobs[id].versions + 1, names[jobs[id].recipe], mode="start", by=by, note=note,
+                    now=now,
+                )
+            }
+
+        return self._write(write)
+
+    def _refusals(self, ids: Sequence[int]) -> list[Refusal]:
+        standings = self._standings() if ids else {}
+        with self._database.read() as connection:
+            there = jobs_of(connection, ids)
+        return [why for job in there.values() if (why := reruns.refusal(job, standings.get(job.recipe))) is not None]
+
+    def resolve(
+        self, job_id: int, path: str, *, happened: bool, output: JsonValue = None, by: str
+    ) -> None:
+        """Settle a step in doubt: it happened, with this output, or is to be done again; raises Refused, NotFound."""
+        detail = self.detail(job_id)
+        doubted = [step.path for step in detail.steps if step.status.value == "in_doubt"]
+        if detail.version.status is not Status.IN_DOUBT:
+            raise Refused("not_in_doubt", f"job {job_id} is {detail.version.status.value}, not in doubt")
+        moved = path in doubted and self._write(
+            lambda connection: runs.settle_doubt(
+                connection, detail.version.id, path, happened=happened, output=output, by=by
+            )
+        )
+        if not moved:
+            raise Refused("not_in_doubt", f"step {path} of job {job_id} is not in doubt: {', '.join(doubted)} is")
+
+    # Recipes
+
+    def recipes(self) -> list[RecipeState]:
+        """Return every recipe, by name. Reads the files and stores changed ones first."""
+        return self._library.refresh()
+
+    def recipe(self, name: str) -> RecipeState:
+        """Return one recipe, or raise NotFound with the nearest name."""
+        states = {state.name: state for state in self.recipes()}
+        if name not in states:
+            raise NotFound(unknown("recipe", name, states))
+        return states[name]
+
+    def recipe_path(self, name: str) -> Path:
+        """Return where the recipe's file is."""
+        return self._library.path(name)
+
+    def revisions(self, name: str) -> list[Revision]:
+        """Return a recipe's revisions, newest first; raises NotFound."""
+        state = self.recipe(name)
+        with self._database.read() as connection:
+            return recipe_store.history(connection, state.id)
+
+    def start_recipe(self, name: str, *, by: str) -> RecipeState:
+        """Let a recipe take events; remembered. Raises NotFound."""
+        return self._set_started(name, True, by)
+
+    def stop_recipe(self, name: str, *, by: str) -> RecipeState:
+        """Let a recipe take no new events; remembered. Its queued jobs and reruns run. Raises NotFound."""
+        return self._set_started(name, False, by)
+
+    def _set_started(self, name: str, started: bool, by: str) -> RecipeState:
+        state = self.recipe(name)
+
+        def write(connection: Any) -> None:
+            recipe_store.set_started(connection, state.id, started)
+            recipe_store.note_act(connection, by, "recipe start" if started else "recipe stop", name)
+
+        if state.started is not started:
+            self._write(write)
+        return self.recipe(name)
+
+    def check(self, names: Sequence[str] = ()) -> list[Problem]:
+        """Return what is wrong in the files of these recipes, or of all; raises NotFound."""
+        wanted = names or self._library.names()
+        return [problem for name in wanted for problem in self._library.problems(name, self.settings)]
+
+    def send(self, recipe: str, events: Iterable[JsonValue], *, key: str | None = None, by: str) -> list[Accepted]:
+        """Hand events to a recipe; `key` is an expression over `trigger`. Durable when it returns.
+
+        Raises NotFound, RecipeProblems (never valid), Refused (`recipe_stopped`), ExpressionError (in `key`); the
+        events before the one whose key cannot be had are stored then.
+        """
+        state = self.recipe(recipe)
+        loaded = self._library.loaded(state)
+        if loaded is None:
+            raise RecipeProblems(state.problems)
+        if not state.started:
+            raise Refused("recipe_stopped", f"{recipe} is stopped: `jobdeck recipe start {recipe}` lets it take events")
+        keyed = compile_condition(key) if key is not None else None
+        accepted: list[Accepted] = []
+        waiting: list[Event] = []
+
+        def store_waiting() -> None:
+            now = dt.datetime.now(dt.UTC)
+            events = tuple(waiting)
+            accepted.extend(self._write(lambda connection: store.accept(connection, state.id, events, by, now)))
+            waiting.clear()
+
+        try:
+            for data in events:
+                now = dt.datetime.now(dt.UTC)
+                waiting.append(make_event(loaded.recipe, _event_key(keyed, data), data, self.settings.props, now))
+                if len(waiting) == CHUNK:
+                    store_waiting()
+        finally:
+            if waiting:
+                store_waiting()
+        return accepted
+
+    # The engine
+
+    def status(self) -> State:
+        """Return the engine's state, the jobs by status and the recipes."""
+        recipes = tuple(self.recipes())
+        with self._database.read() as connection:
+            return State(self.engine(), store.count_by_status(connection), recipes)
+
+    def engine(self) -> EngineState:
+        """Return whether an engine holds the workspace; cheap."""
+        held = holder(self.workspace)
+        if held is None:
+            return EngineState(False)
+        return EngineState(True, held.pid, held.host, dt.datetime.fromisoformat(held.since), held.listen)
+
+    def start_engine(self) -> EngineState:
+        """Start an engine as a process of its own, which outlives the caller; raises EngineHeld, WorkspaceError."""
+        running = self.engine()
+        if running.running:
+            raise EngineHeld(f"an engine runs already: process {running.pid} on {running.host}")
+        said = self.workspace / LOCK_FILE.replace(".lock", ".out")
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "core.runner", str(self.workspace)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=self.workspace,
+            )
+        # Whoever never waits for a child that has ended leaves it a zombie.
+        threading.Thread(target=process.wait, name="engine-waiter", daemon=True).start()
+        deadline = time.monotonic() + _START_S
+        while b"engine started" not in said.read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                told = said.read_text(encoding="utf-8", errors="replace").strip()
+                raise WorkspaceError(f"the engine did not start: {told[-500:] or 'it said nothing'}")
+            time.sleep(0.05)
+        return self.engine()
+
+    def stop_engine(self, timeout: float = 30.0) -> EngineState:
+        """Ask the engine to finish what runs and stop; return when it has, or after `timeout` seconds.
+
+        Raises WorkspaceError where the engine is on another machine.
+        """
+        state = self.engine()
+        if not state.running or not state.pid:
+            return state
+        if state.host != socket.gethostname():
+            raise WorkspaceError(f"the engine runs on {state.host}: stop process {state.pid} there")
+        os.kill(state.pid, signal.SIGTERM)
+        deadline = time.monotonic() + timeout
+        while self.engine().pid == state.pid and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.engine()
+
+    def changes(self) -> int:
+        """Return a number that moves whenever anything in the store may have changed; cheap, for polling."""
+        with self._watching:
+            return self._database.data_version()
+
+
+def _digest(wanted: Iterable[Job], refused: Iterable[Refusal], standings: Mapping[str, Standing]) -> str:
+    jobs = list(wanted)
+    used = {job.recipe for job in jobs}
+    loaded = [standings[name].loaded for name in used]
+    revisions = [(one.state.name, one.revision.number) for one in loaded if one is not None]
+    return reruns.digest([(job.id, job.versions) for job in jobs], refused, revisions)
+
+
+def _event_key(keyed: Condition | None, data: JsonValue) -> str:
+    if keyed is None:
+        return uuid.uuid4().hex
+    value = keyed.value({"trigger": data})
+    if value is None or value == "":
+        raise ExpressionError(keyed.source, "gives no key for this event")
+    return storable(to_text(value))

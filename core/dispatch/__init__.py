@@ -1,0 +1,1 @@
+"""The ways to get a queued version to a worker; one file each."""

@@ -1,0 +1,43 @@
+"""A trigger event on its way in: its condition judged, its title rendered, its texts made fit to be stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from core.expressions import ExpressionError
+from core.recipe import Recipe
+from data.records import Error, Event, JsonValue
+
+TITLE_LENGTH = 500
+KEY_LENGTH = 1000
+
+
+def storable(text: str) -> str:
+    """Return `text` with lone surrogates, which no database can keep, written out: `\\ud800`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def make_event(
+    recipe: Recipe, key: str, data: JsonValue, props: Mapping[str, Any], now: dt.datetime, broken: str | None = None
+) -> Event:
+    """Return the event of `data`; `broken` is why the source could not be read as the trigger says."""
+    key = storable(key)
+    names = {"trigger": data, "props": dict(props), "now": now, "steps": {}, "job": {"recipe": recipe.name}}
+    if broken is not None:
+        return Event(key, data, title=key[:TITLE_LENGTH], error=Error(storable(broken), "parse"))
+    title, warnings = _title(recipe, key, names)
+    try:
+        wanted = recipe.trigger.when is None or recipe.trigger.when.truth(names)
+    except ExpressionError as error:
+        return Event(key, data, title, error=Error(f"trigger condition: {error}", "condition"), warnings=warnings)
+    return Event(key, data, title, wanted, warnings=warnings)
+
+
+def _title(recipe: Recipe, key: str, names: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    try:
+        title = recipe.title.text(names)
+    except ExpressionError as error:
+        return "", (f"title: {error}",)
+    return storable(title or key)[:TITLE_LENGTH], ()

@@ -1,0 +1,172 @@
+"""The journal of one run: what every step did, durable before it acts, under the token that the run holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from time import monotonic
+
+from data.records import Error, JsonValue, StepRecord
+from data.runs import Progress, Settled, StepWrite, Token
+from data.states import StepStatus
+from data.tables import dump_json
+from data.writer import Writer
+
+Clock = Callable[[], dt.datetime]
+Completed = Callable[[str, tuple[int, ...], str, JsonValue], tuple[JsonValue, int] | None]
+
+
+class Fenced(Exception):
+    """The version was taken over: this run writes nothing more and stops without a word."""
+
+
+class Masking:
+    """Replaces the secrets that are known in whatever is recorded."""
+
+    MASK = "••••"
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        texts = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
+
+    def text(self, text: str) -> str:
+        """Return `text` without secrets."""
+        return self._pattern.sub(self.MASK, text) if self._pattern else text
+
+    def json(self, value: JsonValue) -> JsonValue:
+        """Return a JSON value without secrets; the value itself where it holds none."""
+        if self._pattern is None:
+            return value
+        document = json.dumps(value, ensure_ascii=False)
+        masked = self._pattern.sub(self.MASK, document)
+        return value if masked == document else json.loads(masked)
+
+
+def _forms(secret: str) -> set[str]:
+    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} if secret else set()
+
+
+class Journal:
+    """What one run of a version has recorded, and the way to record more."""
+
+    def __init__(
+        self, writer: Writer, token: Token, earlier: Iterable[StepRecord], *, clock: Clock, masking: Masking,
+        completed: Completed,
+    ) -> None:
+        """`earlier`: the records that former attempts of the same version left; `completed`: see `completed_before`."""
+        self._completed = completed
+        self._writer = writer
+        self._token = token
+        self._clock = clock
+        self._masking = masking
+        self._records = {record.path: record for record in earlier}
+        self._next = 1 + max((record.ordinal for record in self._records.values()), default=0)
+        self._unwritten: dict[str, StepWrite] = {}
+        self._began: dict[str, float] = {}
+
+    def recall(self, path: str) -> StepRecord | None:
+        """Return what is recorded of the step at `path`, by this attempt or a former one."""
+        return self._records.get(path)
+
+    def begin(
+        self, path: str, step_id: str, *, index: tuple[int, ...] = (), action: str | None = None,
+        effect: str | None = None, on_doubt: str | None = None, input: JsonValue = None, has_input: bool = False,
+    ) -> None:
+        """Record that a step begins; with an action, it is durable when this returns. Raises Fenced."""
+        former = self._records.get(path)
+        self._began[path] = monotonic()
+        self._put(
+            StepRecord(
+                path, step_id, StepStatus.RUNNING, action, effect, index=index,
+                attempts=1 + (former.attempts if former else 0), input=self._masking.json(input), has_input=has_input,
+                started_at=self._clock(), ordinal=self._ordinal(former), resolved_by=former and former.resolved_by,
+            ),
+            on_doubt,
+        )
+        if action is not None:
+            self.flush()
+
+    def end(
+        self, path: str, status: StepStatus, *, output: JsonValue = None, error: Error | None = None,
+        branch: str | None = None,
+    ) -> JsonValue:
+        """Record how a step that began has ended, with the next write. Return the output as it is recorded."""
+        began = self._began.pop(path, None)
+        output = self._masking.json(output)
+        self._put(
+            replace(
+                self._records[path], status=status, output=output, branch=branch,
+                error=error and replace(error, message=self._masking.text(error.message)),
+                duration_ms=None if began is None else round((monotonic() - began) * 1000),
+            )
+        )
+        return output
+
+    def note(
+        self, path: str, step_id: str, status: StepStatus, *, index: tuple[int, ...] = (), output: JsonValue = None,
+        branch: str | None = None, action: str | None = None, error: Error | None = None, input: JsonValue = None,
+        has_input: bool = False, resolved_by: str | None = None,
+    ) -> None:
+        """Record, with the next write, a step that did not act."""
+        former = self._records.get(path)
+        self._put(
+            StepRecord(
+                path, step_id, status, action, branch=branch, index=index, attempts=former.attempts if former else 0,
+                input=self._masking.json(input), has_input=has_input, output=self._masking.json(output),
+                error=error and replace(error, message=self._masking.text(error.message)), started_at=self._clock(),
+                duration_ms=0, ordinal=self._ordinal(former), resolved_by=resolved_by,
+            )
+        )
+
+    def tell(self, path: str, output: JsonValue) -> None:
+        """Record, with the next write, what a step that goes on has to say so far."""
+        self._put(replace(self._records[path], output=self._masking.json(output)))
+
+    def completed_before(
+        self, step_id: str, index: tuple[int, ...], action: str, input: JsonValue
+    ) -> tuple[JsonValue, int] | None:
+        """Return the output, and the version, of the last earlier version that completed this step with this input."""
+        return self._completed(step_id, index, action, self._masking.json(input))
+
+    def set_back(self, inside: Callable[[str], bool], kept: Callable[[StepRecord], bool]) -> None:
+        """Forget what the steps at the paths that `inside` names did, so that they run again; durable with `flush`."""
+        for record in list(self._records.values()):
+            if inside(record.path) and not kept(record):
+                self._put(replace(record, status=StepStatus.NOT_REACHED, error=None, output=None, has_input=False))
+
+    def flush(self) -> None:
+        """Make durable what has been recorded; raises Fenced."""
+        if self._unwritten:
+            self._write(None)
+
+    def settle(self, settled: Settled) -> None:
+        """Record how the run settled, with all that is not durable yet; raises Fenced."""
+        error = settled.error and replace(settled.error, message=self._masking.text(settled.error.message))
+        self._write(replace(settled, error=error, report=self._masking.json(settled.report)))
+
+    def _write(self, settled: Settled | None) -> None:
+        records = tuple(self._unwritten.values())
+        self._unwritten = {}
+        if not self._writer.record(Progress(self._token, records, settled)):
+            raise Fenced
+
+    def _ordinal(self, former: StepRecord | None) -> int:
+        if former is not None:
+            return former.ordinal
+        self._next += 1
+        return self._next - 1
+
+    def _put(self, record: StepRecord, on_doubt: str | None = None) -> None:
+        self._records[record.path] = record
+        self._unwritten[record.path] = StepWrite(
+            path=record.path, ordinal=record.ordinal, step_id=record.id, status=record.status,
+            attempts=record.attempts, action=record.action, effect=record.effect, on_doubt=on_doubt,
+            branch=record.branch, index=record.index, input=dump_json(record.input) if record.has_input else None,
+            output=None if record.output is None and record.status is not StepStatus.SUCCEEDED
+            else dump_json(record.output),
+            error=record.error, started_at=record.started_at, duration_ms=record.duration_ms,
+            resolved_by=record.resolved_by,
+        )

@@ -1,0 +1,156 @@
+"""The workspace's recipe files: changed ones become revisions, broken ones are told, and revisions become recipes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.errors import NotFound, RecipeProblems
+from core.parse import decode, parse
+from core.recipe import ActionStep, Recipe
+from core.settings import Settings
+from core.wording import unknown
+from data import recipes as store
+from data.database import Database
+from data.records import Problem, RecipeState, Revision
+
+T = TypeVar("T")
+Write = Callable[[Callable[[Any], T]], T]
+"""Runs a function of a connection in a transaction and returns when it is durable."""
+
+FOLDER = "recipes"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A recipe as it would run now: the last valid revision of its file."""
+
+    state: RecipeState
+    revision: Revision
+    recipe: Recipe
+
+
+class Library:
+    """Reads recipe files for one process; safe to use from any thread."""
+
+    def __init__(self, workspace: Path, database: Database, write: Write[Any]) -> None:
+        """`write` is how this process writes to the store."""
+        self._folder = workspace / FOLDER
+        self._database = database
+        self._write = write
+        self._parsed: dict[int, Recipe] = {}
+        self._lock = threading.Lock()
+
+    def path(self, name: str) -> Path:
+        """Return where the file of a recipe is, or would be."""
+        return self._folder / f"{name}.yaml"
+
+    def names(self) -> list[str]:
+        """Return the names of the recipe files that are there."""
+        try:
+            return sorted(path.stem for path in self._folder.glob("*.yaml") if not path.name.startswith("."))
+        except OSError:
+            return []
+
+    def problems(self, name: str, settings: Settings) -> list[Problem]:
+        """Return all that is wrong in a recipe's file, connections that are not there included; raises NotFound."""
+        names = self.names()
+        if name not in names:
+            raise NotFound(unknown("recipe", name, names))
+        try:
+            self._read(name, settings.connection_types)
+        except RecipeProblems as error:
+            return list(error.problems)
+        return []
+
+    def refresh(self) -> list[RecipeState]:
+        """Read the files, store a revision of each changed valid one, and return every recipe, by name."""
+        with self._database.read() as connection:
+            states = store.states(connection)
+            revisions = store.last_revisions(connection)
+        known = {state.name: (state, revisions.get(state.id)) for state in states}
+        names = self.names()
+        changed = [name for name in names if self._differs(name, *known.get(name, (None, None)))]
+        changed += [name for name, (state, _) in known.items() if state.present and name not in names]
+        if not changed:
+            return states
+        self._write(lambda connection: [self._store(connection, name) for name in changed])
+        with self._database.read() as connection:
+            return store.states(connection)
+
+    def _differs(self, name: str, state: RecipeState | None, last: Revision | None) -> bool:
+        if state is None or not state.present:
+            return True
+        try:
+            text = self._text(name)
+        except RecipeProblems as error:
+            return state.problems != error.problems
+        if last is not None and text == last.text:
+            return bool(state.problems)
+        # Neither stored nor told as broken in just this way: only reading it tells.
+        return not state.problems or self._problems_of(name, text) != state.problems
+
+    def _problems_of(self, name: str, text: str) -> tuple[Problem, ...]:
+        try:
+            self._parse(name, text)
+        except RecipeProblems as error:
+            return error.problems
+        return ()
+
+    def _store(self, connection: Any, name: str) -> None:
+        # The file is read while no other process can write: two that read it at once store its states in order.
+        recipe_id = store.ensure(connection, name, started=True)
+        try:
+            text = self._text(name)
+            recipe = self._parse(name, text)
+        except FileNotFoundError:
+            store.tell_file(connection, recipe_id, (), present=False)
+        except RecipeProblems as error:
+            store.tell_file(connection, recipe_id, error.problems, present=True)
+        else:
+            number = store.add_revision(connection, recipe_id, text, dt.datetime.now(dt.UTC))
+            if number == 1:
+                store.set_started(connection, recipe_id, recipe.start)
+            store.tell_file(connection, recipe_id, (), present=True)
+
+    def loaded(self, state: RecipeState) -> Loaded | None:
+        """Return the last valid revision of a recipe, or None where there is none that this Jobdeck can read."""
+        with self._database.read() as connection:
+            last = store.last_revisions(connection).get(state.id)
+        if last is None:
+            return None
+        try:
+            return Loaded(state, last, self.recipe(last))
+        except RecipeProblems:
+            return None
+
+    def recipe(self, revision: Revision) -> Recipe:
+        """Return a stored revision as a recipe; raises RecipeProblems where this Jobdeck no longer knows its words."""
+        with self._lock:
+            found = self._parsed.get(revision.id)
+        if found is None:
+            found = self._parse(revision.recipe, revision.text)
+            with self._lock:
+                self._parsed[revision.id] = found
+        return found
+
+    def _read(self, name: str, connections: dict[str, str]) -> Recipe:
+        return self._parse(name, self._text(name), connections, frozenset(self.names()))
+
+    def _text(self, name: str) -> str:
+        return decode(self.path(name).read_bytes(), f"{FOLDER}/{name}.yaml")
+
+    def _parse(
+        self, name: str, text: str, connections: dict[str, str] | None = None, recipes: frozenset[str] | None = None
+    ) -> Recipe:
+        return parse(name, text, file=f"{FOLDER}/{name}.yaml", connections=connections, recipes=recipes)
+
+
+def connections_of(recipe: Recipe) -> frozenset[str]:
+    """Return the names of the connections that a recipe uses."""
+    used = {step.connection for step in recipe.walk() if isinstance(step, ActionStep)}
+    return frozenset(name for name in used | {recipe.trigger.connection} if name)

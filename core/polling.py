@@ -1,0 +1,124 @@
+"""When which trigger is polled: on time, never twice at once, less often while its source fails."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from typing import Any
+
+from core.connectors.declare import Schedule, Watcher
+from core.errors import JobdeckError, StoreError
+from core.library import Loaded, Write
+from core.triggers import Poller, Source, next_poll
+from data import recipes as store
+from data.database import Database
+
+AT_ONCE = 4
+LONGEST_BACK_OFF = dt.timedelta(minutes=5)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Turn:
+    """Where the polling of one recipe stands."""
+
+    poller: Poller
+    due: dt.datetime
+    failures: int = 0
+    warning: str | None = None
+    under_way: Future[None] | None = None
+
+
+class Polling:
+    """Polls the triggers of started recipes; `tick` is called every moment by the engine's main loop."""
+
+    def __init__(self, database: Database, write: Write[Any], source: Callable[[], Source]) -> None:
+        self._database = database
+        self._write = write
+        self._source = source
+        self._turns: dict[int, _Turn] = {}
+        self._pool = ThreadPoolExecutor(AT_ONCE, "poll")
+        self._canceled = threading.Event()
+
+    def tick(self, loaded: Mapping[int, Loaded], now: dt.datetime) -> None:
+        """Begin the polls that are due; forget recipes that are no longer started."""
+        polled = {id: one for id, one in loaded.items() if one.state.started and polls(one)}
+        for id in [id for id in self._turns if id not in polled]:
+            if self._idle(self._turns[id]):
+                del self._turns[id]
+        for id, one in polled.items():
+            turn = self._turn(id, one, now)
+            if turn.due <= now and self._idle(turn):
+                turn.under_way = self._pool.submit(self._poll, turn, one)
+
+    def once(self, loaded: Mapping[int, Loaded], now: dt.datetime) -> None:
+        """Poll every started trigger once, whenever it would be due, and return when all have answered."""
+        turns = [(self._turn(id, one, now), one) for id, one in loaded.items() if one.state.started and polls(one)]
+        for turn, one in turns:
+            turn.under_way = self._pool.submit(self._poll, turn, one)
+        wait_for([turn.under_way for turn, _ in turns if turn.under_way])
+
+    def close(self) -> None:
+        """Begin no more polls and return when those under way have ended."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @staticmethod
+    def _idle(turn: _Turn) -> bool:
+        return turn.under_way is None or turn.under_way.done()
+
+    def _turn(self, recipe_id: int, loaded: Loaded, now: dt.datetime) -> _Turn:
+        if recipe_id not in self._turns:
+            self._turns[recipe_id] = self._first_turn(recipe_id, loaded, now)
+        return self._turns[recipe_id]
+
+    def _first_turn(self, recipe_id: int, loaded: Loaded, now: dt.datetime) -> _Turn:
+        # What `since` said at the very first start stays, whatever a later revision says.
+        since = loaded.recipe.trigger.since
+        self._write(lambda connection: store.first_start(connection, recipe_id, since, now))
+        with self._database.read() as connection:
+            state = next(state for state in store.states(connection) if state.id == recipe_id)
+            known = store.known_objects(connection, recipe_id)
+        return _Turn(Poller(recipe_id, self._write, known, state.since), due=now)
+
+    def _poll(self, turn: _Turn, loaded: Loaded) -> None:
+        now = dt.datetime.now(dt.UTC)
+        try:
+            turn.poller.poll(loaded, self._source(), now)
+        except JobdeckError as error:
+            self._failed(turn, loaded, now, str(error))
+        except Exception as bug:
+            _log.exception("polling %s broke off", loaded.state.name)
+            self._failed(turn, loaded, now, f"{type(bug).__name__}: {bug}")
+        else:
+            turn.failures, turn.warning = 0, None
+            turn.due = next_poll(loaded, now)
+        self._tell(turn, loaded, now)
+
+    def _failed(self, turn: _Turn, loaded: Loaded, now: dt.datetime, warning: str) -> None:
+        turn.failures += 1
+        if warning != turn.warning:
+            _log.warning("the trigger of %s: %s", loaded.state.name, warning)
+        turn.warning = warning
+        usual = dt.timedelta(seconds=loaded.recipe.trigger.every)
+        turn.due = now + min(usual * 2 ** min(turn.failures, 20), max(usual, LONGEST_BACK_OFF))
+
+    def _tell(self, turn: _Turn, loaded: Loaded, now: dt.datetime) -> None:
+        try:
+            self._write(
+                lambda connection: store.tell_poll(
+                    connection, loaded.state.id, now, turn.due, turn.failures, turn.warning
+                )
+            )
+        except StoreError as error:
+            _log.warning("the poll of %s cannot be told: %s", loaded.state.name, error)
+
+
+def polls(loaded: Loaded) -> bool:
+    """Return whether a recipe's trigger is one that is polled."""
+    return isinstance(loaded.recipe.trigger.declared.source, Watcher | Schedule)

@@ -1,0 +1,149 @@
+"""One claimed version carried out: its recipe found, its steps walked, its end written under its token."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.connections import Connections
+from core.engine import Outcome, Run, Surroundings, Walk
+from core.errors import RecipeProblems, StoreError
+from core.groups import error_group
+from core.journal import Fenced, Journal, Masking
+from core.library import Library
+from core.recipe import Recipe
+from core.settings import Settings
+from data import jobs
+from data import recipes as store
+from data.database import Database
+from data.records import Error, Revision, StepRecord
+from data.runs import Claimed, Settled
+from data.states import ENDED, Status
+from data.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class World:
+    """What jobdeck.toml says, ready for runs; replaced whole when the file changes."""
+
+    settings: Settings
+    connections: Connections
+    masking: Masking
+
+
+def world_of(settings: Settings, workspace: Path) -> World:
+    """Return the world of these settings; nothing is opened yet."""
+    return World(settings, Connections(settings, workspace), Masking(settings.secrets(workspace)))
+
+
+class Runs:
+    """Carries out claimed versions, many at once."""
+
+    def __init__(self, workspace: Path, database: Database, writer: Writer, library: Library, world: World) -> None:
+        self.world = world
+        self._workspace = workspace
+        self._database = database
+        self._writer = writer
+        self._library = library
+        self._revisions: dict[int, Revision] = {}
+        self._halted = threading.Event()
+        self._never = threading.Event()
+
+    def halt(self) -> None:
+        """End the waits for retries: their versions are queued again; steps that act are finished."""
+        self._halted.set()
+
+    def carry_out(self, claimed: Claimed) -> None:
+        """Run a version to its end, to a doubt, or until its token is taken over."""
+        try:
+            self._run(claimed)
+        except Fenced:
+            _log.warning("version %s was taken over; nothing more of it is written here", claimed.token.version_id)
+
+    def _run(self, claimed: Claimed) -> None:
+        world = self.world
+        journal = self._journal(claimed, world)
+        began = dt.datetime.now(dt.UTC)
+        try:
+            recipe, number = self._recipe(claimed)
+        except RecipeProblems as error:
+            settled = _end(began, Status.FAILED, Error(str(error), "recipe"), recipe="")
+        else:
+            walk = Walk(recipe, claimed.event, _facts(claimed, number), journal, self._surroundings(claimed, world))
+            outcome = self._walked(walk)
+            settled = _end(began, outcome.status, outcome.error, outcome.report, outcome.warnings, recipe)
+        journal.settle(settled)
+
+    @staticmethod
+    def _walked(walk: Walk) -> Outcome:
+        try:
+            return walk.go()
+        except (Fenced, StoreError):
+            raise
+        except Exception as bug:
+            # A bug must not leave the version running for ever: it would hold its recipe's turn.
+            _log.exception("a run broke off")
+            error = Error(f"Jobdeck itself failed: {type(bug).__name__}: {bug}", "internal")
+            return Outcome(Status.FAILED, error, {}, ())
+
+    def _recipe(self, claimed: Claimed) -> tuple[Recipe, int]:
+        revision = self._revisions.get(claimed.revision_id)
+        if revision is None:
+            with self._database.read() as connection:
+                revision = store.revision(connection, claimed.revision_id)
+            self._revisions[revision.id] = revision
+        return self._library.recipe(revision), revision.number
+
+    def _journal(self, claimed: Claimed, world: World) -> Journal:
+        return Journal(
+            self._writer, claimed.token, self._earlier(claimed), clock=lambda: dt.datetime.now(dt.UTC),
+            masking=world.masking, completed=lambda *step: self._completed(claimed, *step),
+        )
+
+    def _earlier(self, claimed: Claimed) -> list[StepRecord]:
+        if claimed.token.attempt == 1:
+            return []
+        with self._database.read() as connection:
+            return jobs.step_records(connection, claimed.token.version_id)
+
+    def _completed(self, claimed: Claimed, *step: Any) -> Any:
+        if claimed.number == 1:
+            return None
+        with self._database.read() as connection:
+            return jobs.completed_before(connection, claimed.job_id, claimed.number, *step)
+
+    def _surroundings(self, claimed: Claimed, world: World) -> Surroundings:
+        return Surroundings(
+            workspace=self._workspace,
+            props=world.settings.props,
+            connection=world.connections.get,
+            allow_hosts=world.settings.engine.allow_hosts,
+            canceled=self._never,
+            halted=self._halted,
+            log=lambda level, message: _log.log(_level(level), "job %s: %s", claimed.job_id, message),
+        )
+
+
+def _facts(claimed: Claimed, revision: int) -> Run:
+    return Run(claimed.job_id, claimed.number, claimed.token.version_id, revision, claimed.started_at)
+
+
+def _end(
+    began: dt.datetime, status: Status, error: Error | None, report: Mapping[str, str] | None = None,
+    warnings: tuple[str, ...] = (), recipe: Recipe | str = "",
+) -> Settled:
+    now = dt.datetime.now(dt.UTC)
+    if error is not None and status in ENDED:
+        error = replace(error, group=error_group(error, recipe))
+    return Settled(status, now, round((now - began).total_seconds() * 1000), error, dict(report or {}), warnings)
+
+
+def _level(name: str) -> int:
+    return getattr(logging, name.upper(), logging.INFO)

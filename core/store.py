@@ -1,0 +1,19 @@
+"""Which database a workspace's settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import StoreError
+from core.settings import Settings
+from data.database import Database, local_url
+
+
+def database_of(settings: Settings, workspace: Path, *, checkpoints: bool = False) -> Database:
+    """Open the workspace's store, migrating an older one; raises StoreError."""
+    url = local_url(settings.store.url, workspace)
+    if url is None:
+        raise StoreError(
+            "[store] url names no SQLite file: this Jobdeck keeps its jobs in one, like sqlite:///.jobdeck/jobdeck.db"
+        )
+    return Database(url, checkpoints=checkpoints)
