@@ -30,9 +30,9 @@ from core.reruns import Plan, Rerun, Selection, Standing
 from core.settings import Settings, load
 from core.store import database_of
 from core.wording import unknown
+from data import calls, runs
 from data import jobs as store
 from data import recipes as recipe_store
-from data import runs
 from data.records import (
     Accepted,
     Event,
@@ -145,13 +145,14 @@ class Automation:
             shown = store.version(connection, job_id, version)
             if shown is None:
                 raise NotFound(f"job {job_id} has no version {version}; its latest is {job_id}.{job.versions}")
-            _, event = store.event_of(connection, job_id)
+            event = store.event_of(connection, shown.id)
+            parent = calls.parent(connection, shown.id)
             records = store.step_records(connection, shown.id)
             revision_id = store.revision_id_of(connection, shown.id)
             revision = None if revision_id is None else recipe_store.revision(connection, revision_id)
         if not shown.latest:
             job = replace(job, rerun_blocked=reruns.not_latest(job_id, shown.number, job.versions))
-        return JobDetail(job, shown, event, laid_out(self._recipe_of(revision), records))
+        return JobDetail(job, shown, event, laid_out(self._recipe_of(revision), records), parent)
 
     def _recipe_of(self, revision: Revision | None) -> Any:
         try:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import threading
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from core.connectors.declare import Call, Effect
-from core.errors import AnswerLost, JobdeckError, StepError
+from core.acting import Act, carry_out
+from core.errors import JobdeckError, StepError
 from core.expressions import ExpressionError
 from core.journal import Journal
 from core.parsing.inputs import validate_inputs
@@ -30,78 +26,20 @@ from core.recipe import (
     StopStep,
     inside,
 )
+from core.walking import (
+    Canceled,
+    Doubted,
+    Failed,
+    Interrupted,
+    Outcome,
+    Parked,
+    Run,
+    Stopped,
+    Surroundings,
+    told,
+)
 from data.records import Error, JsonValue, StepRecord
 from data.states import ENDED, REPLAYED, Status, StepStatus
-
-IDEMPOTENCY_NAMESPACE = uuid.UUID("6b1e0a52-6a3c-4f0e-9a55-0f6b8a1f7c11")
-RETRIES_IN_DOUBT = 3
-"""How often a step with `on_doubt: retry` acts in one attempt while its answers are lost."""
-
-
-class Failed(Exception):
-    """A step failed; a monitor may handle it."""
-
-    def __init__(self, error: Error) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class Doubted(Exception):
-    """A writing step may or may not have acted: the version waits for an operator."""
-
-
-class Canceled(Exception):
-    """The run was asked to give up between two steps, or in a wait."""
-
-
-class Interrupted(Exception):
-    """The engine stops while the run waits for a retry: the version is queued again and goes on at the next start."""
-
-
-class Stopped(Exception):
-    """A stop step ended the job."""
-
-    def __init__(self, status: Status, error: Error | None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.error = error
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a walk came out."""
-
-    status: Status
-    error: Error | None
-    report: Mapping[str, str]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a run is given beside recipe and event: the world that its steps act on."""
-
-    workspace: Path
-    props: Mapping[str, JsonValue]
-    connection: Callable[[str], Any]
-    """Opens, or returns the open, connection of a name; raises StepError."""
-    allow_hosts: tuple[str, ...] = ()
-    canceled: threading.Event = field(default_factory=threading.Event)
-    """Set when the run is to give up."""
-    halted: threading.Event = field(default_factory=threading.Event)
-    """Set when waits are to end: the engine stops, or the run is canceled."""
-    log: Callable[[str, str], None] = lambda level, message: None
-
-
-@dataclass(frozen=True)
-class Run:
-    """The facts of the version that is walked, as expressions see them under `job`."""
-
-    job_id: int
-    version: int
-    version_id: int
-    revision: int
-    started_at: dt.datetime
 
 
 @dataclass
@@ -133,7 +71,7 @@ class Walk:
         }
 
     def go(self) -> Outcome:
-        """Walk to an end. Raises only what ends the process or the token (core.journal.Fenced)."""
+        """Walk to an end, or raise Parked where a child job has to end first; core.journal.Fenced ends it without."""
         status, error = Status.SUCCEEDED, None
         try:
             self._steps(self._recipe.steps)
@@ -176,10 +114,10 @@ class Walk:
             raise self._never_began(step, path, error) from error
 
     def _never_began(self, step: Step, path: str, error: JobdeckError | ExpressionError) -> Failed:
-        told = _told(error, path)
+        why = told(error, path)
         action = step.action.name if isinstance(step, ActionStep) else None
-        self._journal.note(path, step.id, StepStatus.FAILED, index=self._index(), error=told, action=action)
-        return Failed(told)
+        self._journal.note(path, step.id, StepStatus.FAILED, index=self._index(), error=why, action=action)
+        return Failed(why)
 
     def _action(self, step: ActionStep, path: str, record: StepRecord | None) -> None:
         if record is not None and self._replayed(step, record):
@@ -190,17 +128,17 @@ class Walk:
             client = self._world.connection(step.connection) if step.connection else None
         except (ExpressionError, StepError) as error:
             raise self._never_began(step, path, error) from error
-        act = _Act(step, path, inputs, model, client)
+        act = Act(step, path, self._index(), inputs, model, client)
         if not (step.once and self._reused(act)):
-            self._act(act)
+            self._outputs[step.id] = carry_out(act, self._run, self._journal, self._world)
 
-    def _reused(self, act: _Act) -> bool:
-        found = self._journal.completed_before(act.step.id, self._index(), act.step.action.name, act.inputs)
+    def _reused(self, act: Act) -> bool:
+        found = self._journal.completed_before(act.step.id, act.index, act.step.action.name, act.inputs)
         if found is None:
             return False
         output, version = found
         self._journal.note(
-            act.path, act.step.id, StepStatus.REUSED, index=self._index(), action=act.step.action.name,
+            act.path, act.step.id, StepStatus.REUSED, index=act.index, action=act.step.action.name,
             input=act.inputs, has_input=True, output=output, resolved_by=f"{self._run.job_id}.{version}",
         )
         self._outputs[act.step.id] = output
@@ -213,66 +151,6 @@ class Walk:
         if record.status is StepStatus.FAILED and record.error is not None:
             raise Failed(record.error)
         return False
-
-    def _act(self, act: _Act) -> None:
-        effect = act.step.action.effect_of(act.model)
-        policy = self._on_doubt(act, effect)
-        for tries_left in reversed(range(RETRIES_IN_DOUBT)):
-            self._give_up_if_canceled()
-            self._journal.begin(
-                act.path, act.step.id, index=self._index(), action=act.step.action.name, effect=effect.value,
-                on_doubt=policy, input=act.inputs, has_input=True,
-            )
-            try:
-                output = act.step.action.run(act.model, self._call(act))
-                self._outputs[act.step.id] = self._journal.end(act.path, StepStatus.SUCCEEDED, output=_plain(output))
-                return
-            except AnswerLost as lost:
-                error = _told(lost, act.path)
-                if effect is not Effect.READS and not (policy == "retry" and tries_left):
-                    self._doubt(act.path, error, policy)
-                    return
-            except StepError as failed:
-                error = _told(failed, act.path)
-                break
-            except Exception as bug:
-                # Nobody knows how far the connector came: a write is in doubt, whatever its declared policy.
-                error = Error(f"{type(bug).__name__}: {bug}", "internal", act.path)
-                if effect is not Effect.READS:
-                    self._doubt(act.path, error, "hold")
-                break
-        self._journal.end(act.path, StepStatus.FAILED, error=error)
-        raise Failed(error)
-
-    def _doubt(self, path: str, error: Error, policy: str) -> None:
-        if policy == "skip":
-            self._journal.end(path, StepStatus.SKIPPED, error=error)
-            return
-        if policy == "retry":
-            self._journal.end(path, StepStatus.FAILED, error=error)
-            raise Failed(error)
-        self._journal.end(path, StepStatus.IN_DOUBT, error=error)
-        raise Doubted
-
-    def _on_doubt(self, act: _Act, effect: Effect) -> str:
-        if act.step.on_doubt is not None:
-            return act.step.on_doubt
-        if act.step.action.on_doubt is not None:
-            return act.step.action.on_doubt(act.model, act.client)
-        return "hold" if effect is Effect.WRITES else "retry"
-
-    def _call(self, act: _Act) -> Call:
-        key = uuid.uuid5(IDEMPOTENCY_NAMESPACE, f"{self._run.version_id}:{act.path}")
-        return Call(
-            workspace=self._world.workspace,
-            connection=act.client,
-            idempotency_key=str(key),
-            timeout=act.step.timeout,
-            canceled=self._world.canceled,
-            from_template=frozenset(str(path[0]) for path in act.step.inputs.paths_from_template if path),
-            allow_hosts=self._world.allow_hosts,
-            log=self._world.log,
-        )
 
     def _branch(self, step: BranchStep, path: str, record: StepRecord | None) -> None:
         if record is None or record.status not in REPLAYED:
@@ -312,7 +190,37 @@ class Walk:
         raise Stopped(step.status, Error(reason or f"stopped by step {path}", "stop", path) if failed else None)
 
     def _call_recipe(self, step: CallStep, path: str, record: StepRecord | None) -> None:
-        raise self._never_began(step, path, StepError("calling another recipe is not possible yet", "call"))
+        if record is not None and self._replayed(step, record):
+            return
+        self._world.give_up_if_canceled()
+        if record is None or not record.has_input:
+            self._begin_call(step, path)
+            record = self._journal.recall(path)
+        assert record is not None
+        try:
+            child = self._world.call_recipe(step.recipe, path, record.input)
+        except StepError as error:
+            self._journal.end(path, StepStatus.FAILED, error=told(error, path))
+            raise Failed(told(error, path)) from error
+        if child.status not in ENDED:
+            raise Parked(child.version_id)
+        output = {"job": child.job_id, "status": child.status.value, "steps": child.steps}
+        if child.status is Status.SUCCEEDED:
+            self._outputs[step.id] = self._journal.end(path, StepStatus.SUCCEEDED, output=output)
+            return
+        why = child.error.message if child.error else f"it was {child.status.value}"
+        failed = Error(f"job {child.job_id} of {step.recipe} failed: {why}", "call", path)
+        self._journal.end(path, StepStatus.FAILED, output=output, error=failed)
+        raise Failed(failed)
+
+    def _begin_call(self, step: CallStep, path: str) -> None:
+        try:
+            inputs = step.inputs.value(self._names)
+        except ExpressionError as error:
+            raise self._never_began(step, path, error) from error
+        self._journal.begin(
+            path, step.id, index=self._index(), action=f"call {step.recipe}", input=inputs, has_input=True
+        )
 
     # Loops
 
@@ -391,7 +299,8 @@ class Walk:
             return False
         retry = step.retry
         assert retry is not None
-        self._wait(retry.wait * retry.backoff ** len(tries))
+        self._journal.flush()
+        self._world.wait(retry.wait * retry.backoff ** len(tries))
         tries.append({"step": error.step, "message": error.message, "kind": error.kind})
         self._journal.set_back(
             lambda other: other.startswith(f"{path}.monitor."), lambda one: self._reusable(step, one)
@@ -401,13 +310,6 @@ class Walk:
         self._journal.tell(path, {"tries": tries})
         self._journal.flush()
         return True
-
-    def _wait(self, seconds: float) -> None:
-        self._journal.flush()
-        halted = self._world.halted.wait(seconds)
-        self._give_up_if_canceled()
-        if halted:
-            raise Interrupted
 
     def _retry_wanted(self, step: MonitorStep, tries: int, error: Error) -> bool:
         retry: Retry | None = step.retry
@@ -456,10 +358,6 @@ class Walk:
 
     # Ends
 
-    def _give_up_if_canceled(self) -> None:
-        if self._world.canceled.is_set():
-            raise Canceled
-
     def _report(self) -> dict[str, str]:
         cells: dict[str, str] = {}
         for name, template in self._recipe.report.items():
@@ -481,33 +379,4 @@ class Walk:
     }
 
 
-@dataclass(frozen=True)
-class _Act:
-    step: ActionStep
-    path: str
-    inputs: JsonValue
-    model: Any
-    client: Any
-
-
 _NOTHING = object()
-
-
-def _told(error: Exception, path: str) -> Error:
-    if isinstance(error, StepError):
-        return Error(str(error), error.kind, path, error.status)
-    return Error(str(error), "expression", path)
-
-
-def _plain(value: JsonValue) -> JsonValue:
-    """Return `value` with what JSON cannot say turned to text, so that what happened can always be recorded."""
-    match value:
-        case float() if value != value or value in (float("inf"), float("-inf")):
-            return str(value)
-        case None | bool() | int() | float() | str():
-            return value
-        case dict():
-            return {str(key): _plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_plain(inner) for inner in value]
-    return str(value)

@@ -11,7 +11,6 @@ from core.recipe import Recipe
 from data.records import Error, Event, JsonValue
 
 TITLE_LENGTH = 500
-KEY_LENGTH = 1000
 
 
 def storable(text: str) -> str:

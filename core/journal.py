@@ -94,16 +94,22 @@ class Journal:
         branch: str | None = None,
     ) -> JsonValue:
         """Record how a step that began has ended, with the next write. Return the output as it is recorded."""
-        began = self._began.pop(path, None)
         output = self._masking.json(output)
+        record = self._records[path]
         self._put(
             replace(
-                self._records[path], status=status, output=output, branch=branch,
+                record, status=status, output=output, branch=branch, duration_ms=self._took(record),
                 error=error and replace(error, message=self._masking.text(error.message)),
-                duration_ms=None if began is None else round((monotonic() - began) * 1000),
             )
         )
         return output
+
+    def _took(self, record: StepRecord) -> int | None:
+        began = self._began.pop(record.path, None)
+        if began is not None:
+            return round((monotonic() - began) * 1000)
+        # Begun by a former attempt, or before the run was parked: only the clock has both ends.
+        return record.started_at and round((self._clock() - record.started_at).total_seconds() * 1000)
 
     def note(
         self, path: str, step_id: str, status: StepStatus, *, index: tuple[int, ...] = (), output: JsonValue = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -29,6 +28,7 @@ class _Turn:
     """Where the polling of one recipe stands."""
 
     poller: Poller
+    revision: int
     due: dt.datetime
     failures: int = 0
     warning: str | None = None
@@ -44,7 +44,6 @@ class Polling:
         self._source = source
         self._turns: dict[int, _Turn] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, "poll")
-        self._canceled = threading.Event()
 
     def tick(self, loaded: Mapping[int, Loaded], now: dt.datetime) -> None:
         """Begin the polls that are due; forget recipes that are no longer started."""
@@ -53,7 +52,11 @@ class Polling:
             if self._idle(self._turns[id]):
                 del self._turns[id]
         for id, one in polled.items():
-            turn = self._turn(id, one, now)
+            try:
+                turn = self._turn(id, one, now)
+            except StoreError as error:
+                _log.warning("the trigger of %s cannot be polled: %s", one.state.name, error)
+                continue
             if turn.due <= now and self._idle(turn):
                 turn.under_way = self._pool.submit(self._poll, turn, one)
 
@@ -75,7 +78,11 @@ class Polling:
     def _turn(self, recipe_id: int, loaded: Loaded, now: dt.datetime) -> _Turn:
         if recipe_id not in self._turns:
             self._turns[recipe_id] = self._first_turn(recipe_id, loaded, now)
-        return self._turns[recipe_id]
+        turn = self._turns[recipe_id]
+        if turn.revision != loaded.revision.id and self._idle(turn):
+            # The recipe may poll more often now, or be mended: neither waits for what the former one planned.
+            turn.revision, turn.due = loaded.revision.id, now
+        return turn
 
     def _first_turn(self, recipe_id: int, loaded: Loaded, now: dt.datetime) -> _Turn:
         # What `since` said at the very first start stays, whatever a later revision says.
@@ -84,20 +91,20 @@ class Polling:
         with self._database.read() as connection:
             state = next(state for state in store.states(connection) if state.id == recipe_id)
             known = store.known_objects(connection, recipe_id)
-        return _Turn(Poller(recipe_id, self._write, known, state.since), due=now)
+        return _Turn(Poller(recipe_id, self._write, known, state.since), loaded.revision.id, due=now)
 
     def _poll(self, turn: _Turn, loaded: Loaded) -> None:
         now = dt.datetime.now(dt.UTC)
         try:
             turn.poller.poll(loaded, self._source(), now)
+            due = next_poll(loaded, now)
         except JobdeckError as error:
             self._failed(turn, loaded, now, str(error))
         except Exception as bug:
             _log.exception("polling %s broke off", loaded.state.name)
             self._failed(turn, loaded, now, f"{type(bug).__name__}: {bug}")
         else:
-            turn.failures, turn.warning = 0, None
-            turn.due = next_poll(loaded, now)
+            turn.failures, turn.warning, turn.due = 0, None, due
         self._tell(turn, loaded, now)
 
     def _failed(self, turn: _Turn, loaded: Loaded, now: dt.datetime, warning: str) -> None:

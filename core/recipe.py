@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from core.connectors.declare import Action, Trigger
 from core.expressions import Condition, Template, Value
 from data.states import Status
+
+_OWN_NAMES = frozenset({"props", "now", "job"})
+"""What expressions can name that no event has a part in."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,12 @@ class ActionStep(Step):
     """Seconds."""
     on_doubt: str | None
     """`hold`, `retry` or `skip`; None for the action's default."""
+
+    @cached_property
+    def from_outside(self) -> frozenset[str]:
+        """The inputs (top-level names) whose text comes from outside: a template over more than the workspace's own."""
+        templates = self.inputs.templates.items()
+        return frozenset(str(path[0]) for path, one in templates if path and not one.names <= _OWN_NAMES)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Engine:
         self._loaded: dict[int, Loaded] = {}
         self._states: list[RecipeState] = []
         world = world_of(settings, workspace)
-        self._runs = Runs(workspace, self._database, self._writer, self._library, world)
+        self._runs = Runs(workspace, self._database, self._writer, self._library, world, self._named)
         logs.set_up(workspace, lambda text: self._runs.world.masking.text(text), say)
         self._canceled = threading.Event()
         self._polling = Polling(self._database, self._writer.call, self._source) if polls else None
@@ -119,10 +119,7 @@ class Engine:
 
     def idle(self) -> bool:
         """Whether nothing is queued or running; a retry's wait is running."""
-        if self._dispatcher.running:
-            return False
-        with self._database.read() as connection:
-            return not jobs.any_open(connection, (Status.QUEUED, Status.RUNNING))
+        return self._dispatcher.idle()
 
     # Files
 
@@ -140,6 +137,9 @@ class Engine:
         self._states = states
         self._loaded = {state.id: loaded for state in states if (loaded := self._library.loaded(state)) is not None}
         self._dispatcher.wake()
+
+    def _named(self, name: str) -> Loaded | None:
+        return next((loaded for loaded in self._loaded.values() if loaded.state.name == name), None)
 
     def _known_problems(self, recipe_id: int) -> Any:
         return next((state.problems for state in self._states if state.id == recipe_id), ())

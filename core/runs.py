@@ -5,23 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.connections import Connections
-from core.engine import Outcome, Run, Surroundings, Walk
-from core.errors import RecipeProblems, StoreError
+from core.engine import Walk
+from core.errors import RecipeProblems, StepError, StoreError
+from core.events import make_event
 from core.groups import error_group
 from core.journal import Fenced, Journal, Masking
-from core.library import Library
+from core.library import Library, Loaded
 from core.recipe import Recipe
 from core.settings import Settings
-from data import jobs
+from core.walking import Child, Outcome, Parked, Run, Surroundings
+from data import calls, jobs
 from data import recipes as store
 from data.database import Database
-from data.records import Error, Revision, StepRecord
+from data.records import Error, JsonValue, Revision, StepRecord
 from data.runs import Claimed, Settled
 from data.states import ENDED, Status
 from data.writer import Writer
@@ -46,7 +48,12 @@ def world_of(settings: Settings, workspace: Path) -> World:
 class Runs:
     """Carries out claimed versions, many at once."""
 
-    def __init__(self, workspace: Path, database: Database, writer: Writer, library: Library, world: World) -> None:
+    def __init__(
+        self, workspace: Path, database: Database, writer: Writer, library: Library, world: World,
+        named: Callable[[str], Loaded | None],
+    ) -> None:
+        """`named` gives the recipe of a name as it would run now."""
+        self._named = named
         self.world = world
         self._workspace = workspace
         self._database = database
@@ -60,16 +67,23 @@ class Runs:
         """End the waits for retries: their versions are queued again; steps that act are finished."""
         self._halted.set()
 
-    def carry_out(self, claimed: Claimed) -> None:
-        """Run a version to its end, to a doubt, or until its token is taken over."""
+    def carry_out(self, claimed: Claimed, resumed: bool = False) -> int | None:
+        """Run a version to its end, to a doubt, or until its token is taken over.
+
+        Return the id of the version that has to end before this one can go on, if it waits for one; then call again
+        with `resumed`.
+        """
         try:
-            self._run(claimed)
+            self._run(claimed, resumed)
+        except Parked as parked:
+            return parked.version_id
         except Fenced:
             _log.warning("version %s was taken over; nothing more of it is written here", claimed.token.version_id)
+        return None
 
-    def _run(self, claimed: Claimed) -> None:
+    def _run(self, claimed: Claimed, resumed: bool) -> None:
         world = self.world
-        journal = self._journal(claimed, world)
+        journal = self._journal(claimed, world, resumed)
         began = dt.datetime.now(dt.UTC)
         try:
             recipe, number = self._recipe(claimed)
@@ -85,7 +99,7 @@ class Runs:
     def _walked(walk: Walk) -> Outcome:
         try:
             return walk.go()
-        except (Fenced, StoreError):
+        except (Fenced, Parked, StoreError):
             raise
         except Exception as bug:
             # A bug must not leave the version running for ever: it would hold its recipe's turn.
@@ -101,15 +115,14 @@ class Runs:
             self._revisions[revision.id] = revision
         return self._library.recipe(revision), revision.number
 
-    def _journal(self, claimed: Claimed, world: World) -> Journal:
+    def _journal(self, claimed: Claimed, world: World, resumed: bool) -> Journal:
+        earlier = self._earlier(claimed) if resumed or claimed.token.attempt > 1 else ()
         return Journal(
-            self._writer, claimed.token, self._earlier(claimed), clock=lambda: dt.datetime.now(dt.UTC),
+            self._writer, claimed.token, earlier, clock=lambda: dt.datetime.now(dt.UTC),
             masking=world.masking, completed=lambda *step: self._completed(claimed, *step),
         )
 
     def _earlier(self, claimed: Claimed) -> list[StepRecord]:
-        if claimed.token.attempt == 1:
-            return []
         with self._database.read() as connection:
             return jobs.step_records(connection, claimed.token.version_id)
 
@@ -124,11 +137,36 @@ class Runs:
             workspace=self._workspace,
             props=world.settings.props,
             connection=world.connections.get,
+            call_recipe=lambda name, path, inputs: self._call(claimed, world, name, path, inputs),
             allow_hosts=world.settings.engine.allow_hosts,
             canceled=self._never,
             halted=self._halted,
             log=lambda level, message: _log.log(_level(level), "job %s: %s", claimed.job_id, message),
         )
+
+
+    def _call(self, claimed: Claimed, world: World, name: str, path: str, inputs: JsonValue) -> Child:
+        called = self._named(name)
+        if called is None:
+            raise StepError(f"there is no recipe {name} that could be called", "call")
+        with self._database.read() as connection:
+            if called.state.id in calls.ancestors(connection, claimed.token.version_id):
+                raise StepError(f"recipe {name} would call itself", "call")
+        now = dt.datetime.now(dt.UTC)
+        event = make_event(called.recipe, f"call:{claimed.job_id}:{path}", inputs, world.settings.props, now)
+        # The caller has decided: the called recipe's trigger condition is not asked.
+        event = replace(event, wanted=True, error=None)
+        by = f"job {claimed.job_id}.{claimed.number}"
+        child = self._writer.call(
+            lambda connection: calls.call(
+                connection, claimed.token.version_id, path, called.state.id, event, by, now
+            )
+        )
+        if not child.own or child.status not in ENDED:
+            return Child(child.job_id, child.version_id, Status.QUEUED, None, {})
+        with self._database.read() as connection:
+            outputs = calls.outputs(connection, child.version_id)
+        return Child(child.job_id, child.version_id, child.status, child.error, outputs)
 
 
 def _facts(claimed: Claimed, revision: int) -> Run:

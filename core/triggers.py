@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,16 @@ class Poller:
         moved = [one for one in seen.values() if self._moved(one, watcher.updates)]
         self._remember([self._next(one, one.mark) for one in moved if self._too_early(one)], [])
         wanted = [one for one in moved if not self._too_early(one)]
-        return sum(
-            self._take(loaded, watcher, watch, source, wanted[start : start + CHUNK])
-            for start in range(0, len(wanted), CHUNK)
-        )
+        made, troubles = 0, []
+        for start in range(0, len(wanted), CHUNK):
+            if watch.canceled.is_set():
+                break
+            count, trouble = self._take(loaded, watcher, watch, source, wanted[start : start + CHUNK])
+            made += count
+            troubles += [trouble] if trouble else []
+        if troubles:
+            raise StepError("; ".join(dict.fromkeys(map(str, troubles))), troubles[0].kind)
+        return made
 
     def _forget_absent(self, seen: Mapping[str, Seen]) -> None:
         gone = [replace(one, present=False) for key, one in self._known.items() if one.present and key not in seen]
@@ -94,7 +100,10 @@ class Poller:
             incarnation = known.incarnation + (0 if known.present else 1)
         return Known(key, incarnation, True, one.mark, stamp)
 
-    def _take(self, loaded: Loaded, watcher: Watcher, watch: Watch, source: Source, wanted: list[Seen]) -> int:
+    def _take(
+        self, loaded: Loaded, watcher: Watcher, watch: Watch, source: Source, wanted: list[Seen]
+    ) -> tuple[int, StepError | None]:
+        """Store the events of these objects; return how many, and why some could not be read."""
         found: dict[str, Found] = {}
         trouble: StepError | None = None
         try:
@@ -109,9 +118,7 @@ class Poller:
                 known.append(after)
                 events += [event] if event else []
         self._remember(known, events)
-        if trouble is not None:
-            raise trouble
-        return len(events)
+        return len(events), trouble
 
     def _event(
         self, loaded: Loaded, watcher: Watcher, source: Source, now: dt.datetime, one: Seen, found: Found
@@ -120,8 +127,13 @@ class Poller:
         before = self._known.get(after.key)
         if before is not None and before.present and before.stamp == found.stamp:
             return after, None
-        key = f"{after.key}#{after.incarnation}" + (f"@{found.stamp}" if watcher.updates else "")
-        return after, make_event(loaded.recipe, key, found.data, source.props, now, found.error)
+        key = f"{after.key}#{after.incarnation}" + (_change(found) if watcher.updates else "")
+        event = make_event(loaded.recipe, key, found.data, source.props, now, found.error)
+        if self._since is not None and one.moment is None:
+            field = watcher.since_field(loaded.recipe.trigger.inputs)
+            undated = f"since: {field or 'nothing'} says no time to compare with {_text(self._since)}; taken in"
+            event = replace(event, warnings=(*event.warnings, undated))
+        return after, event
 
     def _remember(self, known: Iterable[Known], events: list[Event]) -> None:
         rows = list(known)
@@ -144,12 +156,12 @@ class Poller:
 
         def write(connection: Any) -> int:
             last = _moment(store.cursor(connection, recipe_id))
-            missed = list(_missed(schedule, inputs, last, now)) if last else []
+            missed = _last_due(schedule, inputs, last, now) if last else None
             store.set_cursor(connection, recipe_id, now.isoformat())
             # A missed time is caught up once: the last one stands for all of them.
             events = [
                 make_event(loaded.recipe, at.isoformat(), {"scheduled_at": _text(at)}, source.props, now)
-                for at in missed[-1:]
+                for at in (missed,) if at is not None
             ]
             jobs.accept(connection, recipe_id, events, "trigger", now)
             return len(events)
@@ -157,11 +169,21 @@ class Poller:
         return self._write(write)
 
 
-def _missed(schedule: Schedule, inputs: Any, last: dt.datetime, now: dt.datetime) -> Iterator[dt.datetime]:
-    due = schedule.due(inputs, last)
-    while due <= now:
-        yield due
-        due = schedule.due(inputs, due)
+def _change(found: Found) -> str:
+    return f"@{found.stamp}" + (f".{found.change}" if found.change else "")
+
+
+def _last_due(schedule: Schedule, inputs: Any, last: dt.datetime, now: dt.datetime) -> dt.datetime | None:
+    """Return the last moment after `last`, up to `now`, at which an event is due, or None."""
+    # It is looked for ever further back from now: what came due in a year of absence is not counted through.
+    back, start, found = dt.timedelta(seconds=1), now, None
+    while found is None and start > last:
+        start = max(last, now - back)
+        back *= 2
+        due = schedule.due(inputs, start)
+        while due <= now:
+            found, due = due, schedule.due(inputs, due)
+    return found
 
 
 def next_poll(loaded: Loaded, now: dt.datetime) -> dt.datetime:

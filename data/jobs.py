@@ -14,12 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
-from data.runs import error_columns
+from data.runs import NEW_EVENT, RERUN, error_columns
 from data.states import OPEN, Status, StepStatus
 from data.tables import LATEST, dump_json, event_keys, jobs, payloads, revisions, steps, versions
-
-NEW_EVENT, RERUN = 0, -10
-"""Priorities: reruns go behind new events."""
 
 # Events become jobs
 
@@ -113,7 +110,7 @@ def add_version(
         update(versions)
         .where(versions.c.job_id == job_id, LATEST, versions.c.number == number - 1, versions.c.status.not_in(OPEN))
         .values(latest=False)
-        .returning(versions.c.recipe_id)
+        .returning(versions.c.recipe_id, versions.c.event)
     ).first()
     if moved is None:
         return False
@@ -121,6 +118,7 @@ def add_version(
         versions.insert().values(
             job_id=job_id, recipe_id=moved.recipe_id, number=number, latest=True, status=Status.QUEUED,
             revision_id=revision_id, mode=mode, requested_by=by, requested_at=now, note=note, priority=RERUN, attempt=1,
+            event=moved.event,
         )
     )
     return True
@@ -183,10 +181,14 @@ def completed_before(
 # Reads of one job
 
 
-def event_of(connection: Connection, job_id: int) -> tuple[bool, JsonValue]:
-    """Return whether a job's trigger event is stored, and the event."""
-    stored = connection.execute(select(payloads.c.event).where(payloads.c.job_id == job_id)).scalar()
-    return stored is not None, None if stored is None else json.loads(stored)
+def event_of(connection: Connection, version_id: int) -> JsonValue:
+    """Return the trigger event that a version ran, or will; None where it is no longer stored."""
+    stored = connection.execute(
+        select(func.coalesce(versions.c.event, payloads.c.event))
+        .join(payloads, payloads.c.job_id == versions.c.job_id, isouter=True)
+        .where(versions.c.id == version_id)
+    ).scalar()
+    return None if stored is None else json.loads(stored)
 
 
 def history(connection: Connection, job_id: int) -> list[Version]:

@@ -131,7 +131,7 @@ class Version:
     recipe_revision: int | None
     """The revision's number; None while version 1 has not been claimed."""
     mode: str
-    """`first` for version 1, `start` for a rerun of the whole recipe."""
+    """`first` for version 1, `start` for a rerun of the whole recipe, `call` where the parent has called again."""
     requested_by: str
     requested_at: dt.datetime
     note: str | None
@@ -145,6 +145,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A place in another job: the version that called, and the path of its call step."""
+
+    job_id: int
+    version: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobDetail:
     """One job as one of its versions shows it."""
 
@@ -154,6 +163,8 @@ class JobDetail:
     """The cached trigger event; None where it is not stored (see `job.trigger_stored`)."""
     steps: tuple[StepRecord, ...]
     """In the order of the recipe; declared steps without a record are `not_reached`."""
+    parent: Link | None = None
+    """Who called the version shown; a call step's output has the child's id under `job`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from data.records import Error, JsonValue
 from data.states import OPEN, Status, StepStatus, sources
 from data.tables import dump_json, payloads, revisions, steps, to_micros, versions
 
+NEW_EVENT, RERUN = 0, -10
+"""Priorities: reruns go behind new events."""
+
 POISON_AFTER = 3
 """How often a version's process may die without the version getting further before it is given up."""
 
@@ -94,7 +97,8 @@ def claim(
     if not rows:
         return []
     events = dict(connection.execute(_EVENTS, {"ids": [row.job_id for row in rows]}).all())
-    return sorted((_claimed(row, events.get(row.job_id), owner) for row in rows), key=lambda one: one.token.version_id)
+    claimed = [_claimed(row, row.event or events.get(row.job_id), owner) for row in rows]
+    return sorted(claimed, key=lambda one: one.token.version_id)
 
 
 # Statements of the hot path are built once: building one costs more than running it.
@@ -121,7 +125,7 @@ _CLAIM = (
     )
     .returning(
         versions.c.id, versions.c.attempt, versions.c.job_id, versions.c.number, versions.c.recipe_id,
-        versions.c.revision_id, versions.c.mode, versions.c.started_at,
+        versions.c.revision_id, versions.c.mode, versions.c.started_at, versions.c.event,
     )
 )
 _EVENTS = select(payloads.c.job_id, payloads.c.event).where(payloads.c.job_id.in_(bindparam("ids", expanding=True)))

@@ -175,6 +175,8 @@ versions = Table(
     Column("requested_by", Text, nullable=False),
     Column("requested_at", Moment, nullable=False),
     Column("note", Text),
+    # The event of this version where it is not the job's cached one: a parent has called with another input.
+    Column("event", Text),
     Column("priority", Integer, nullable=False),
     # The fencing token: (id, attempt). The attempt only grows; `owner` is the boot that holds it.
     Column("attempt", Integer, nullable=False),
@@ -247,6 +249,16 @@ steps = Table(
     Column("started_at", Moment),
     Column("duration_ms", Integer),
     Column("resolved_by", Text),
+)
+
+# Which version of a child job a version's call step runs.
+calls = Table(
+    "calls",
+    metadata,
+    Column("parent_version_id", ForeignKey("versions.id"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("child_version_id", ForeignKey("versions.id"), nullable=False, unique=True),
+    sqlite_with_rowid=False,
 )
 
 audit = Table(

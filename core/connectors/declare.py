@@ -107,6 +107,8 @@ class Found:
     data: JsonValue
     error: str | None = None
     """Why its content could not be read as the inputs say: the event makes a job that failed with kind `parse`."""
+    change: str | None = None
+    """What tells this change from an earlier one that led to the same stamp; None where a stamp never comes back."""
 
 
 @dataclass(frozen=True)

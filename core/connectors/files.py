@@ -313,11 +313,13 @@ def _found(key: str, path: Path, parse: Parse) -> Found | None:
         "sha256": digest,
         "data": None,
     }
+    # A content may come back: only the system's own clock of changes tells the second time from the first.
+    change = str(before.st_ctime_ns)
     try:
         data["data"] = parsed(content, parse)
     except ValueError as error:
-        return Found(key, digest, data, error=f"{key}: {error}")
-    return Found(key, digest, data)
+        return Found(key, digest, data, error=f"{key}: {error}", change=change)
+    return Found(key, digest, data, change=change)
 
 
 def _files(inputs: Watched, workspace: Path) -> Iterator[tuple[str, Path]]:

@@ -23,6 +23,7 @@ MESSAGE_LIMIT = 300  # characters of the server's own message that an error quot
 EFFECTS = {"GET": Effect.READS, "HEAD": Effect.READS, "OPTIONS": Effect.READS}
 EFFECTS |= {"PUT": Effect.IDEMPOTENT, "DELETE": Effect.IDEMPOTENT}
 MESSAGE_KEYS = ("message", "error_description", "detail", "description", "error", "title", "errors")
+DETAIL_KEYS = ("details", "errors")  # where the flaws stand one by one, as RFC 9457 and many APIs have it
 Scalar = str | int | float | bool | None
 Method = Annotated[
     Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
@@ -214,15 +215,26 @@ def _phrase(status: int) -> str:
 
 
 def _message(body: JsonValue) -> str:
-    """Return what the server says about an error, cut short."""
+    """Return what the server says about an error, with the details that it gives beside its sentence, cut short."""
+    details = [body[key] for key in DETAIL_KEYS if body.get(key)] if isinstance(body, dict) else []
+    parts = [one for found in details for one in (found.values() if isinstance(found, dict) else _listed(found))]
+    told = dict.fromkeys(filter(None, map(_sentence, [body, *parts])))
+    text = "; ".join(told)
+    return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "…"
+
+
+def _listed(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else [value]
+
+
+def _sentence(body: JsonValue) -> str:
     while isinstance(body, dict | list) and body:
         inner = body[0] if isinstance(body, list) else next((body[key] for key in MESSAGE_KEYS if body.get(key)), None)
         if inner is None:
             body = json.dumps(body, ensure_ascii=False)
         else:
             body = inner
-    text = " ".join(body.split()) if isinstance(body, str) else ""
-    return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "…"
+    return " ".join(body.split()) if isinstance(body, str) else ""
 
 
 CONNECTOR = Connector(

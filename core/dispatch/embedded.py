@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from core.errors import StoreError
 from core.library import Loaded
-from data import runs
+from data import calls, jobs, runs
 from data.database import Database
-from data.runs import Claimed
+from data.runs import Claimed, Progress, Settled
+from data.states import Status
 from data.writer import Writer
 
 LOOK_EVERY_S = 0.05
@@ -27,16 +28,21 @@ class EmbeddedDispatcher:
 
     def __init__(
         self, database: Database, writer: Writer, owner: str, slots: int, recipe: Callable[[int], Loaded | None],
-        run: Callable[[Claimed], None],
+        run: Callable[[Claimed, bool], int | None],
     ) -> None:
-        """`recipe` gives what a recipe's id would run now, `run` carries out a claimed version."""
+        """`recipe` gives what a recipe's id would run now.
+
+        `run` carries out a claimed version, the second time resumed, and returns which version it waits for, if any.
+        """
         self._database = database
         self._writer = writer
         self._owner = owner
         self._slots = slots
         self._recipe = recipe
         self._run = run
-        self._running: Counter[int] = Counter()
+        self._turns: Counter[int] = Counter()
+        self._busy = 0
+        self._parked: list[tuple[Claimed, int]] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -54,6 +60,7 @@ class EmbeddedDispatcher:
         self._wake.set()
         self._thread.join()
         self._pool.shutdown(wait=True)
+        self._unpark()
 
     def wake(self) -> None:
         """Look at once: something was queued."""
@@ -66,14 +73,23 @@ class EmbeddedDispatcher:
 
     @property
     def running(self) -> int:
-        """How many versions run now."""
+        """How many versions run now, those that wait for a child left out."""
+        return self._busy
+
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing is queued; a version that waits for a child in doubt is idle too."""
         with self._lock:
-            return self._running.total()
+            busy, waited_for = self._busy, [child for _, child in self._parked]
+        if busy:
+            return False
+        with self._database.read() as connection:
+            return not jobs.any_open(connection, (Status.QUEUED,)) and not calls.ended(connection, waited_for)
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
             try:
                 if self._moved():
+                    self._resume()
                     self._fill()
             except StoreError as error:
                 _log.warning("cannot claim: %s", error)
@@ -89,44 +105,58 @@ class EmbeddedDispatcher:
         self._seen = seen
         return moved
 
+    def _resume(self) -> None:
+        """Go on with the versions whose children have ended; they kept their recipe's turn, not their slot."""
+        if not self._parked:
+            return
+        with self._database.read() as connection:
+            ended = calls.ended(connection, [child for _, child in self._parked])
+        with self._lock:
+            ready = [one for one in self._parked if one[1] in ended][: self._slots - self._busy]
+            self._parked = [one for one in self._parked if one not in ready]
+            self._busy += len(ready)
+        for claimed, _ in ready:
+            self._pool.submit(self._carry_out, claimed, True)
+
     def _fill(self) -> None:
         with self._database.read() as connection:
             waiting = runs.waiting_recipes(connection)
         for recipe_id in waiting:
-            room = self._room(recipe_id)
-            if room > 0 and not self._stopping.is_set():
-                self._claim(recipe_id, room)
+            loaded = self._recipe(recipe_id)
+            if loaded is not None and not self._stopping.is_set():
+                self._claim(loaded)
 
-    def _room(self, recipe_id: int) -> int:
-        loaded = self._recipe(recipe_id)
+    def _claim(self, loaded: Loaded) -> None:
+        recipe_id, concurrency = loaded.state.id, loaded.recipe.concurrency
         with self._lock:
-            free = self._slots - self._running.total()
-            return min(free, loaded.recipe.concurrency - self._running[recipe_id]) if loaded else 0
-
-    def _claim(self, recipe_id: int, room: int) -> None:
-        loaded = self._recipe(recipe_id)
-        if loaded is None:
+            room = min(self._slots - self._busy, concurrency - self._turns[recipe_id])
+        if room <= 0:
             return
         claimed = self._writer.call(
             lambda connection: runs.claim(
-                connection, recipe_id, room, serial=loaded.recipe.concurrency == 1, owner=self._owner,
-                now=dt.datetime.now(dt.UTC),
+                connection, recipe_id, room, serial=concurrency == 1, owner=self._owner, now=dt.datetime.now(dt.UTC)
             )
         )
         with self._lock:
-            self._running[recipe_id] += len(claimed)
+            self._turns[recipe_id] += len(claimed)
+            self._busy += len(claimed)
         for one in claimed:
             self._pool.submit(self._carry_out, one)
 
-    def _carry_out(self, claimed: Claimed) -> None:
+    def _carry_out(self, claimed: Claimed, resumed: bool = False) -> None:
+        waits_for = None
         try:
-            self._run(claimed)
+            waits_for = self._run(claimed, resumed)
         except Exception:
             _log.exception("version %s broke off", claimed.token.version_id)
             self._give_back(claimed)
         finally:
             with self._lock:
-                self._running[claimed.recipe_id] -= 1
+                self._busy -= 1
+                if waits_for is None:
+                    self._turns[claimed.recipe_id] -= 1
+                else:
+                    self._parked.append((claimed, waits_for))
             self._wake.set()
 
     def _give_back(self, claimed: Claimed) -> None:
@@ -135,3 +165,9 @@ class EmbeddedDispatcher:
             self._writer.call(lambda connection: runs.take_back(connection, claimed.token, dt.datetime.now(dt.UTC)))
         except Exception:
             _log.exception("version %s cannot be taken back before the next start", claimed.token.version_id)
+
+    def _unpark(self) -> None:
+        """Queue the versions that wait for children again: the next engine takes them up."""
+        now = dt.datetime.now(dt.UTC)
+        for claimed, _ in self._parked:
+            self._writer.record(Progress(claimed.token, (), Settled(Status.QUEUED, now, 0)))

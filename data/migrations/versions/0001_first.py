@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("requested_by", sa.Text(), nullable=False),
         sa.Column("requested_at", sa.BigInteger(), nullable=False),
         sa.Column("note", sa.Text()),
+        sa.Column("event", sa.Text()),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("owner", sa.Text()),
@@ -143,16 +144,11 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     _index("first_by_started", "versions", ["started_at", "job_id", "recipe_id"], sa.text("number = 1"))
-    _index("latest_by_duration", "versions", ["status", "duration_ms", "job_id", "recipe_id"],
-           sa.text("latest IS 1"))
-    _index("latest_by_error", "versions", ["status", "error_message", "job_id", "recipe_id"],
-           sa.text("latest IS 1"))
-    _index("latest_by_finished", "versions", ["status", "finished_at", "job_id", "recipe_id"],
-           sa.text("latest IS 1"))
-    _index("latest_by_number", "versions", ["status", "number", "job_id", "recipe_id"],
-           sa.text("latest IS 1"))
-    _index("latest_by_started", "versions", ["status", "started_at", "job_id", "recipe_id"],
-           sa.text("latest IS 1"))
+    _index("latest_by_duration", "versions", ["status", "duration_ms", "job_id", "recipe_id"], sa.text("latest IS 1"))
+    _index("latest_by_error", "versions", ["status", "error_message", "job_id", "recipe_id"], sa.text("latest IS 1"))
+    _index("latest_by_finished", "versions", ["status", "finished_at", "job_id", "recipe_id"], sa.text("latest IS 1"))
+    _index("latest_by_number", "versions", ["status", "number", "job_id", "recipe_id"], sa.text("latest IS 1"))
+    _index("latest_by_started", "versions", ["status", "started_at", "job_id", "recipe_id"], sa.text("latest IS 1"))
     _index("latest_by_status", "versions", ["status", "job_id", "recipe_id"], sa.text("latest IS 1"))
     _index("one_latest_version", "versions", ["job_id"], sa.text("latest IS 1"), unique=True)
     _index("one_open_version", "versions", ["job_id"],
@@ -162,6 +158,17 @@ def upgrade() -> None:
     _index("versions_queued", "versions", ["recipe_id", sa.literal_column("priority DESC"), "id"],
            sa.text("status = 'queued'"))
     _index("versions_running", "versions", ["owner"], sa.text("status = 'running'"))
+    op.create_table(
+        "calls",
+        sa.Column("parent_version_id", sa.Integer(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("child_version_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["child_version_id"], ["versions.id"]),
+        sa.ForeignKeyConstraint(["parent_version_id"], ["versions.id"]),
+        sa.PrimaryKeyConstraint("parent_version_id", "path"),
+        sa.UniqueConstraint("child_version_id"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "steps",
         sa.Column("version_id", sa.Integer(), nullable=False),
