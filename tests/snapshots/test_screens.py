@@ -1,0 +1,89 @@
+"""Pictures of the job's own screens; changed on purpose with `pytest --snapshot-update`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from piloted import PilotedApp, Seen
+from stub_automation import StubAutomation
+from textual.pilot import Pilot
+
+import tui.facts
+from core.automation import EngineState
+from data.states import Status
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+
+
+@pytest.fixture(autouse=True)
+def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(tui.facts, "unicode_output", lambda: True)
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def automation() -> StubAutomation:
+    stub = StubAutomation()
+    stub.state = EngineState(True, 4711, "here", None, "127.0.0.1:8321")
+    return stub
+
+
+def shown(open: Callable[[PilotedApp], None], *steps: str) -> Callable[[Pilot[None]], Awaitable[None]]:
+    """Return what opens a screen, then waits for each text and presses each key (`key:r`) of the steps."""
+
+    async def run(pilot: Pilot[None]) -> None:
+        assert isinstance(pilot.app, PilotedApp)
+        seen = Seen(pilot.app, pilot)
+        await seen.sees("engine running")
+        open(pilot.app)
+        for step in steps:
+            if step.startswith("key:"):
+                await seen.press(step[4:])
+            else:
+                await seen.sees(step)
+
+    return run
+
+
+@SIZES
+def test_detail_of_a_failed_job(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(lambda app: app.open_job(812), "tell log.write", 'method: "POST"', "r rerun")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_detail_asks_before_it_reruns(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(lambda app: app.open_job(812), "tell log.write", "key:r", "would happen again", ">Esc Cancel<")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_detail_of_an_older_version(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.add_version(Status.SUCCEEDED, duration_ms=900)
+    opened = shown(lambda app: app.open_job(812, 1), "not the latest", "(r rerun)", "key:r", "L opens it")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_versions(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.add_version(Status.CANCELED, note="wrong file")
+    automation.add_version(Status.SUCCEEDED, duration_ms=61_000)
+    opened = shown(lambda app: app.open_history(812), "3 versions", "422", "r rerun")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+def test_detail_on_a_tiny_screen(snap_compare: Any, automation: StubAutomation) -> None:
+    async def opened(pilot: Pilot[None]) -> None:
+        seen = Seen(pilot.app, pilot)  # type: ignore[arg-type]
+        await seen.sees("engine on")
+        seen.app.open_job(812)
+        await seen.sees("2.else.1 create", "(L latest)")
+
+    assert snap_compare(PilotedApp(automation), terminal_size=(40, 10), run_before=opened)

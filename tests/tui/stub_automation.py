@@ -1,0 +1,158 @@
+"""An automation that remembers a few jobs in memory, for the tests of screens alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import threading
+from pathlib import Path
+from typing import Any
+
+from core.automation import EngineState
+from core.errors import NotFound
+from core.reruns import Plan, Repeat, Rerun, RevisionChange, Selection
+from data.records import Error, Job, JobDetail, Problem, RecipeState, Refusal, StepRecord, Version
+from data.states import Status, StepStatus
+
+BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
+
+
+def step(path: str, id: str, status: StepStatus, action: str | None = None, **more: Any) -> StepRecord:
+    """Return a step record."""
+    return StepRecord(path=path, id=id, status=status, action=action, has_input="input" in more, **more)
+
+
+FAILED_STEPS = (
+    step("1", "find", StepStatus.SUCCEEDED, "http.request", effect="reads", attempts=2, duration_ms=120,
+         input={"method": "GET", "url": "https://desk.test/organizations", "params": {"external_id": "A-7"}},
+         output={"status": 200, "body": {"count": 0, "organizations": []}}),
+    step("2", "s2", StepStatus.SUCCEEDED, branch="else"),
+    step("2.then.1", "update", StepStatus.NOT_REACHED, "http.request"),
+    step("2.else.1", "create", StepStatus.FAILED, "http.request", effect="writes", attempts=1, duration_ms=1520,
+         input={"method": "POST", "url": "https://desk.test/organizations", "json": {"name": "[red]Acme[/red]"}},
+         error=Error("422: name is taken\x1b[2J", "http", "2.else.1", 422)),
+    step("3", "tell", StepStatus.NOT_REACHED, "log.write"),
+)  # fmt: skip
+
+
+class StubAutomation:
+    """One job, 812, whose versions grow by `rerun`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.moved = 1
+        self.looks = 0
+        """How often somebody asked whether anything moved."""
+        self.state = EngineState(False)
+        self.recipe_states = [RecipeState(1, "sync", True, 3, (), True), RecipeState(2, "tidy", False, 1, (), True)]
+        self.blocked: Refusal | None = None
+        self.trigger: Any = {"Id": "A-7", "Name": "[red]Acme[/red]", "Website": "https://acme.test"}
+        self.steps: tuple[StepRecord, ...] = FAILED_STEPS
+        self.repeats: tuple[Repeat, ...] = (Repeat("sync", "2.else.1", "http.request", 1),)
+        refused = Error("422: name is taken", "http", "2.else.1", 422)
+        self.versions = [
+            self._version(1, Status.FAILED, error=refused, duration_ms=1640)
+        ]
+        self.asked: list[Any] = []
+        self.path = Path("sync.yaml")
+
+    def _version(self, number: int, status: Status, **more: Any) -> Version:
+        began = BEGAN + dt.timedelta(minutes=number)
+        facts: dict[str, Any] = {"started_at": began, "finished_at": began + dt.timedelta(seconds=2)}
+        facts |= {"error": None, "duration_ms": None, "note": None}
+        return Version(
+            id=number, job_id=812, number=number, latest=True, status=status, recipe_revision=number,
+            mode="first" if number == 1 else "start", requested_by="" if number == 1 else "ops@10.0.0.3",
+            requested_at=began, **(facts | more),
+        )  # fmt: skip
+
+    # What tests do to it
+
+    def add_version(self, status: Status, **more: Any) -> None:
+        """A further version, as somebody's rerun makes it."""
+        with self.lock:
+            self.versions = [dataclasses.replace(version, latest=False) for version in self.versions]
+            self.versions.append(self._version(len(self.versions) + 1, status, **more))
+            self.moved += 1
+
+    def set_latest(self, **changes: Any) -> None:
+        """The latest version as it goes on."""
+        with self.lock:
+            self.versions[-1] = dataclasses.replace(self.versions[-1], **changes)
+            self.moved += 1
+
+    # What the terminal asks
+
+    def changes(self) -> int:
+        self.looks += 1
+        return self.moved
+
+    def engine(self) -> EngineState:
+        return self.state
+
+    def start_engine(self) -> EngineState:
+        self.state = EngineState(True, 4711, "here", BEGAN, "127.0.0.1:8321")
+        return self.state
+
+    def stop_engine(self, timeout: float = 30.0) -> EngineState:
+        self.state = EngineState(False)
+        return self.state
+
+    def recipes(self) -> list[RecipeState]:
+        return list(self.recipe_states)
+
+    def recipe_path(self, name: str) -> Path:
+        return self.path
+
+    def start_recipe(self, name: str, *, by: str) -> RecipeState:
+        return self._run_recipe(name, True)
+
+    def stop_recipe(self, name: str, *, by: str) -> RecipeState:
+        return self._run_recipe(name, False)
+
+    def _run_recipe(self, name: str, started: bool) -> RecipeState:
+        self.recipe_states = [
+            dataclasses.replace(state, started=started) if state.name == name else state for state in self.recipe_states
+        ]
+        self.moved += 1
+        return next(state for state in self.recipe_states if state.name == name)
+
+    def job(self, job_id: int) -> Job:
+        latest = self.versions[-1]
+        if job_id != 812:
+            raise NotFound(f"there is no job {job_id}")
+        return Job(
+            id=812, recipe="sync", title="[red]Acme[/red] \x1b]0;x\x07", status=latest.status, event_key="A-7@1",
+            received_at=BEGAN, first_started_at=self.versions[0].started_at, started_at=latest.started_at,
+            finished_at=latest.finished_at, duration_ms=latest.duration_ms, versions=len(self.versions),
+            error=latest.error, report={}, trigger_stored=self.trigger is not None, rerun_blocked=self.blocked,
+        )  # fmt: skip
+
+    def detail(self, job_id: int, version: int | None = None) -> JobDetail:
+        job = self.job(job_id)
+        return JobDetail(job, self.versions[(version or len(self.versions)) - 1], self.trigger, self.steps)
+
+    def history(self, job_id: int) -> list[Version]:
+        self.job(job_id)
+        return self.versions[::-1]
+
+    def plan(self, selection: Selection) -> Plan:
+        refused = (self.blocked,) if self.blocked else ()
+        wanted = () if refused else (812,)
+        change = RevisionChange("sync", self.versions[-1].recipe_revision, 7, 1)
+        return Plan(selection, wanted, refused, (change,), self.repeats, f"digest{len(self.versions)}")
+
+    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
+        self.asked.append(("rerun", selection, plan))
+        self.add_version(Status.RUNNING, finished_at=None)
+        return Rerun((812,), (), None, plan or "")
+
+    def resolve(self, job_id: int, path: str, *, happened: bool, output: Any = None, by: str) -> None:
+        self.asked.append(("resolve", path, happened))
+        self.set_latest(status=Status.QUEUED)
+
+    def broken(self) -> None:
+        """The recipe's file as somebody left it."""
+        problem = Problem("recipes/sync.yaml", 12, 5, 'unknown key "actoin": did you mean "action"?')
+        self.recipe_states[0] = dataclasses.replace(self.recipe_states[0], problems=(problem,))
+        self.moved += 1

@@ -1,0 +1,134 @@
+"""A terminal in a pty for tests: runs a program, answers as a terminal does, shows its screen, counts its bytes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyte
+
+ROOT = Path(__file__).parents[2]
+QUIET = 0.25
+"""Seconds without a byte after which a program is taken to be done writing."""
+
+
+class Terminal:
+    """A running program and the screen that it has drawn; every wait has a deadline."""
+
+    def __init__(
+        self, argv: Sequence[str], *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None
+    ) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self.received = bytearray()
+        self._stream = pyte.ByteStream(self.screen)
+        self._written_at = time.monotonic()
+        self._news = threading.Condition()
+        self._ours, theirs = pty.openpty()
+        self._resize(columns, lines)
+        settings = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("NO_COLOR", "TEXTUAL"))}
+        self.process = subprocess.Popen(
+            argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, close_fds=True,
+            env={**inherited, **settings, **(environment or {})},
+        )
+        os.close(theirs)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the program, if it has not ended, and everything that it started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self._reader.join(10)
+        os.close(self._ours)
+
+    def send(self, keys: str) -> None:
+        """Type keys, as the bytes that a terminal sends for them."""
+        os.write(self._ours, keys.encode())
+
+    def text(self) -> str:
+        """Return the screen as lines of text."""
+        with self._news:
+            return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def wait_for(self, condition: str | Callable[[str], bool], seconds: float = 15.0) -> str:
+        """Wait until the screen has a text, or a condition holds of it; return the screen."""
+        holds = condition if callable(condition) else lambda screen: condition in screen
+        deadline = time.monotonic() + seconds
+        while not holds(screen := self.text()):
+            with self._news:
+                if not self._news.wait(min(0.05, deadline - time.monotonic())) and time.monotonic() > deadline:
+                    raise AssertionError(f"not within {seconds} s: {condition}; the screen is\n{screen}")
+        return screen
+
+    def wait_until_quiet(self, quiet: float = QUIET, seconds: float = 15.0) -> None:
+        """Wait until nothing was written for `quiet` seconds."""
+        deadline = time.monotonic() + seconds
+        while (left := self._written_at + quiet - time.monotonic()) > 0:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still writing after {seconds} s")
+            with self._news:
+                self._news.wait(left)
+
+    def written_by(self, keys: str) -> bytes:
+        """Type keys and return everything that was written until it was quiet again."""
+        self.wait_until_quiet()
+        with self._news:
+            begin = len(self.received)
+        self.send(keys)
+        with self._news:
+            self._news.wait_for(lambda: len(self.received) > begin, 2)
+        self.wait_until_quiet()
+        with self._news:
+            return bytes(self.received[begin:])
+
+    def _resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size, and tell the program."""
+        with self._news:
+            self.screen.resize(lines, columns)
+        self._resize(columns, lines)
+        os.killpg(self.process.pid, signal.SIGWINCH)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                piece = os.read(self._ours, 65536)
+            except OSError:
+                return
+            if not piece:
+                return
+            with self._news:
+                self.received += piece
+                self._written_at = time.monotonic()
+                self._stream.feed(piece)
+                self._news.notify_all()
+            if b"\x1b[6n" in piece:
+                # The cursor position report (ECMA-48 DSR 6), by which a program knows that all before was drawn.
+                os.write(self._ours, f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
+
+
+def jobdeck(workspace: Path, *, columns: int = 80, lines: int = 24, **environment: str) -> Terminal:
+    """Return the terminal UI, opened on a workspace."""
+    argv = [sys.executable, "-c", "from tui.cli import main; main()", "-w", str(workspace)]
+    return Terminal(argv, columns=columns, lines=lines, environment=environment)

@@ -1,0 +1,242 @@
+"""The job's detail: what it shows, and what its keys do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from piloted import Seen, in_app, running
+from stub_automation import FAILED_STEPS, StubAutomation, step
+
+from data.records import Error, Refusal
+from data.states import Status, StepStatus
+from tui import outside
+from tui.screens.detail import DetailScreen
+from tui.widgets.json_view import JsonView
+from tui.widgets.step_tree import StepTree, tree
+
+
+@pytest.fixture
+def automation() -> StubAutomation:
+    return StubAutomation()
+
+
+async def opened(seen: Seen, version: int | None = None) -> DetailScreen:
+    seen.app.open_job(812, version)
+    await seen.sees("trigger event", "tell log.write")
+    assert isinstance(seen.app.screen, DetailScreen)
+    return seen.app.screen
+
+
+@in_app
+async def test_a_failed_job_opens_at_its_failed_step_with_error_and_input(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.sees("failed · version 1 of 1 · sync r1", "error at 2.else.1: 422: name is taken")
+        await seen.sees("then: not taken", "else: taken", "2.else.1 create http.request")
+        await seen.sees("succeeded 120 ms, 2 attempts")
+        await seen.sees("message: ", "input {3}", 'method: "POST"')
+
+
+@in_app
+async def test_data_is_shown_as_text_markup_and_control_characters_included(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.sees("[red]Acme[/red] ^[]0;x^G")
+        await seen.press("g")
+        await seen.sees('Name: "[red]Acme[/red]"')
+        assert "\x1b" not in seen.text()
+
+
+@in_app
+async def test_rerun_asks_with_the_plan_and_follows_the_new_version_live(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("r")
+        await seen.sees("Rerun: 1 run, 0 not", "ran r1, will run r7", "would happen again", "2.else.1 http.request")
+        await seen.press("c")
+        await seen.sees("running · version 2 of 2", "812 runs again as version 2")
+        assert [what for what, *_ in automation.asked] == ["rerun"]
+        assert automation.asked[0][2] == "digest1"
+        automation.steps = (*FAILED_STEPS[:3], step("2.else.1", "create", StepStatus.SUCCEEDED, "http.request"))
+        automation.set_latest(status=Status.SUCCEEDED, duration_ms=900)
+        await seen.sees("succeeded · version 2 of 2", "create http.request  succeeded")
+        assert seen.app.screen.query_one(StepTree).selected_key == "2.else.1"
+
+
+@pytest.mark.parametrize("key", ["enter", "escape", "q", "r", "x"])
+@in_app
+async def test_nothing_but_the_confirm_key_reruns(automation: StubAutomation, key: str) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("r")
+        await seen.sees("Rerun: 1 run")
+        await seen.press(key)
+        if key in ("r", "x"):
+            await seen.sees("Rerun: 1 run")
+            await seen.press("escape")
+        await seen.sees_not("Rerun: 1 run")
+        assert automation.asked == []
+        assert isinstance(seen.app.screen, DetailScreen)
+
+
+@in_app
+async def test_an_older_version_says_why_it_cannot_be_rerun_and_l_opens_the_latest(automation: StubAutomation) -> None:
+    automation.add_version(Status.SUCCEEDED)
+    async with running(automation) as seen:
+        await opened(seen, version=1)
+        await seen.sees("version 1 of 2, not the latest", "(r rerun)")
+        await seen.press("r")
+        await seen.sees("version 1 of 2 is not the latest; L opens it")
+        assert automation.asked == []
+        await seen.press("L")
+        await seen.sees("succeeded · version 2 of 2", "(L latest)")
+        await seen.press("[")
+        await seen.sees("failed · version 1 of 2")
+        await seen.press("]", "]")
+        await seen.sees("version 2 is the last")
+
+
+@in_app
+async def test_a_refusal_of_the_core_is_told(automation: StubAutomation) -> None:
+    automation.blocked = Refusal(812, "trigger_expired", "the trigger data was removed on 2026-05-01 by retention 30d")
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.sees("(r rerun)")
+        await seen.press("r")
+        await seen.sees("the trigger data was removed on 2026-05-01 by retention 30d")
+        assert automation.asked == []
+
+
+@in_app
+async def test_a_version_of_another_operator_does_not_replace_what_one_reads(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        automation.add_version(Status.RUNNING)
+        await seen.sees("version 1 of 2, not the latest", "(r rerun)")
+        await seen.press("L")
+        await seen.sees("running · version 2 of 2")
+
+
+@pytest.mark.parametrize(("key", "happened"), [("h", True), ("g", False)])
+@in_app
+async def test_a_step_in_doubt_is_settled(automation: StubAutomation, key: str, happened: bool) -> None:
+    doubt = step("2.else.1", "create", StepStatus.IN_DOUBT, "http.request", error=Error("read timed out", "timeout"))
+    automation.steps = (*FAILED_STEPS[:3], doubt, FAILED_STEPS[4])
+    automation.set_latest(status=Status.IN_DOUBT, error=None)
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("i")
+        await seen.sees("In doubt: 2.else.1 create http.request: read timed out", "jobdeck resolve 812 --step 2.else.1")
+        await seen.press(key)
+        await seen.until(lambda: automation.asked == [("resolve", "2.else.1", happened)])
+        await seen.sees("queued · version 1 of 1")
+
+
+@in_app
+async def test_search_opens_what_is_folded_and_escape_ends_it_before_it_goes_back(automation: StubAutomation) -> None:
+    items = [{"n": number, "name": f"item {number}"} for number in range(5000)]
+    automation.trigger = {"items": items, "deep": {"a": 1}}
+    async with running(automation) as seen:
+        screen = await opened(seen)
+        await seen.press("g")
+        await seen.sees("trigger {2}", "items [5,000]")
+        await seen.press("tab", "/", *"item 4999", "enter")
+        await seen.sees('name: "item 4999"', "'item 4999': 1 of 1 place")
+        assert screen.query_one(JsonView).count() < 1000
+        await seen.press("escape")
+        assert seen.app.screen is screen
+        assert not screen.query_one(JsonView).searching
+        await seen.press("escape")
+        await seen.until(lambda: seen.app.screen is not screen)
+
+
+@in_app
+async def test_json_folds_and_shows_long_lists_part_by_part(automation: StubAutomation) -> None:
+    automation.trigger = {"rows": list(range(1000)), "after": True}
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("g", "tab", "-")
+        await seen.sees("+ trigger {2} rows: …, after: true")
+        await seen.press("l", "j", "l")
+        await seen.sees("- rows [1,000]")
+        view = seen.app.screen.query_one(JsonView)
+        assert view.count() == 1 + 1 + 200 + 1 + 1
+        await seen.press("G", "k")
+        await seen.sees("… 800 more")
+        await seen.press("enter")
+        await seen.until(lambda: view.count() == 1 + 1 + 400 + 1 + 1)
+        await seen.press("h")
+        assert view.json.rows[view.cursor].label == "rows"
+
+
+@in_app
+async def test_a_tiny_screen_shows_one_pane_at_a_time(automation: StubAutomation) -> None:
+    async with running(automation, size=(40, 10)) as seen:
+        seen.app.open_job(812)
+        await seen.sees("812 [red]Acme", "failed · version 1", "2.else.1 create", "no engine: a")
+        assert "message:" not in seen.text()
+        await seen.press("tab")
+        await seen.sees("message:")
+        await seen.press("tab")
+        await seen.sees_not("message:")
+
+
+@in_app
+async def test_the_recipe_is_edited_and_the_first_problem_or_the_new_revision_told(
+    automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edits: list[Callable[[], None]] = [automation.broken]
+
+    def edit(app: object, path: Path) -> str | None:
+        edits.pop()()
+        return None
+
+    monkeypatch.setattr(outside, "edit", edit)
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("e")
+        await seen.sees('recipes/sync.yaml:12:5: unknown key "actoin"')
+        await seen.sees( "sync.yaml is broken at 12:5 — r3 keeps running")
+
+        def mend() -> None:
+            automation.recipe_states[0] = dataclasses.replace(automation.recipe_states[0], revision=4, problems=())
+            automation.moved += 1
+
+        edits.append(mend)
+        await seen.press("e")
+        await seen.sees("sync: r4 stored; r reruns with it")
+        await seen.sees_not("is broken")
+
+
+@in_app
+async def test_what_is_copied_and_how_is_told(automation: StubAutomation, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr(outside, "copy", lambda app, text: copied.append(text) or "by tmux")
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("y")
+        await seen.sees("copied 812 by tmux")
+        await seen.press("Y")
+        await seen.sees("copied jobdeck show 812 --version 1 by tmux")
+        assert copied == ["812", "jobdeck show 812 --version 1"]
+
+
+def test_steps_stand_in_their_branches_loops_and_monitors() -> None:
+    paths = ["1", "2.choose.1.then.1", "2", "2.else.1", "4", "4[0].do.1", "4[0].do.2", "4[1].do.1", "5.on_error.1"]
+    roots = tree([step(path, path, StepStatus.SUCCEEDED) for path in paths])
+    laid = []
+
+    def walk(nodes: Any) -> None:
+        for node in nodes:
+            laid.append("  " * node.depth + node.label)
+            walk(node.inner)
+
+    walk(roots)
+    assert laid == [
+        "1", "2", "  choose.1.then", "    2.choose.1.then.1", "  else", "    2.else.1",
+        "4", "  [0]", "    4[0].do.1", "    4[0].do.2", "  [1]", "    4[1].do.1", "5", "  on_error", "    5.on_error.1",
+    ]  # fmt: skip

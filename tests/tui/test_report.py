@@ -1,0 +1,585 @@
+"""The jobs report as its user meets it: order, cursor, marks, filters, live updates, rerun, and what it costs to draw."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from piloted import Seen, in_app
+from rich.cells import cell_len
+from terminal import Terminal, jobdeck
+
+from core.automation import EngineState
+from core.reruns import Plan, Rerun, Selection
+from data.database import Database, sqlite_url
+from data.records import JobFilter, RecipeState, Refusal, Sort
+from data.report import Report
+from data.states import Status
+from tests.benchmarks.generate import fill
+from tui.app import JobdeckApp
+from tui.columns import COLUMNS, ESSENTIAL, fit, place
+from tui.marks import Marks, shows
+from tui.screens.report import ReportScreen, command
+from tui.widgets.job_table import BAR, JobTable
+
+JOBS = 3_000
+FAILED = JobFilter(statuses=frozenset({Status.FAILED}))
+
+
+class Stub:
+    """What the report asks of the core, on a real store."""
+
+    def __init__(self, path: Path) -> None:
+        self.workspace = path.parent
+        self.database = Database(sqlite_url(path))
+        self.planned: list[Selection] = []
+        self.rerun_with: list[tuple[Selection, str | None]] = []
+
+    def report(self, filter: JobFilter, sort: Sort) -> Report:
+        return Report(self.database, filter, sort)
+
+    def changes(self) -> int:
+        with self.database.read() as connection:
+            return int(connection.exec_driver_sql("SELECT count(*) FROM audit").scalar_one())
+
+    def engine(self) -> EngineState:
+        return EngineState(running=False)
+
+    def recipes(self) -> list[RecipeState]:
+        return []
+
+    def plan(self, selection: Selection) -> Plan:
+        self.planned.append(selection)
+        return Plan(selection, selection.ids or (1, 2, 3), (Refusal(7, "running", "7 is running"),), (), (), "digest")
+
+    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
+        self.rerun_with.append((selection, plan))
+        return Rerun(selection.ids or (1, 2, 3), (Refusal(7, "running", "7 is running"),), None, "digest")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "jobdeck.db"
+    fill(path, JOBS)
+    return path
+
+
+@pytest.fixture
+def path(filled: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "jobdeck.db"
+    path.write_bytes(filled.read_bytes())
+    return path
+
+
+@pytest.fixture
+def stub(path: Path) -> Iterator[Stub]:
+    stub = Stub(path)
+    yield stub
+    stub.database.close()
+
+
+class Shown(Seen):
+    """The running report."""
+
+    @property
+    def table(self) -> JobTable:
+        return self.app.screen_stack[0].query_one(JobTable)
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids on the screen, from the top."""
+        return [int(found[1]) for found in re.finditer(r"^[> ][* ] *(\d+) ", self.text(), re.MULTILINE)]
+
+    @property
+    def marked(self) -> list[int]:
+        """The ids of the marked rows on the screen, from the top."""
+        return [int(found[1]) for found in re.finditer(r"^[> ]\* *(\d+) ", self.text(), re.MULTILINE)]
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """The id under the cursor, and its line on the screen."""
+        lines = self.text().splitlines()
+        return next((int(line[2:].split()[0]), at) for at, line in enumerate(lines) if line.startswith(">"))
+
+    async def cursor_on(self, job_id: int) -> None:
+        await self.until(lambda: f">{job_id}" in re.sub(r"[ *]", "", self.text()), f"cursor on {job_id}")
+
+
+@asynccontextmanager
+async def running(stub: Stub, columns: int = 80, lines: int = 24) -> AsyncIterator[Shown]:
+    app = JobdeckApp(stub)  # type: ignore[arg-type]
+    async with app.run_test(size=(columns, lines)) as pilot:
+        shown = Shown(app, pilot)  # type: ignore[arg-type]
+        await shown.until(lambda: shown.table.total is not None and shown.table.everything is not None)
+        yield shown
+
+
+def order(stub: Stub, filter: JobFilter = JobFilter(), sort: Sort = Sort()) -> list[int]:  # noqa: B008
+    return list(Report(stub.database, filter, sort).ids())
+
+
+def change(path: Path, *statements: str) -> None:
+    """Do what another process would; `Stub.changes` moves with it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            raw.execute(statement)
+        raw.execute("INSERT INTO audit (at, actor, action, subject) VALUES (0, '', '', '')")
+        raw.execute("COMMIT")
+
+
+def new_jobs(count: int, title: str = "new") -> list[str]:
+    text = title.replace("'", "''")
+    return [
+        f"INSERT INTO jobs (recipe_id, event_key, title, received_at) "
+        f"SELECT 1, 'key', '{text}', coalesce(max(received_at), 0) FROM jobs",
+        "INSERT INTO versions (job_id, recipe_id, number, latest, status, mode, requested_by, requested_at, "
+        "priority, attempt) SELECT max(id), 1, 1, 1, 'canceled', 'first', 'engine', 0, 0, 0 FROM jobs",
+    ] * count
+
+
+# Order and cursor
+
+
+@in_app
+async def test_it_opens_with_the_newest_job_first_and_says_what_it_shows(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.sees("all — 3,000 jobs · by received, newest first", "✓ succeeded")
+        assert seen.ids == order(stub)[: len(seen.ids)]
+        assert seen.cursor == (JOBS, 3)
+        assert len(seen.ids) == 19
+
+
+@in_app
+async def test_moving_shows_every_row_of_the_order_to_the_end_and_back(stub: Stub) -> None:
+    async with running(stub) as seen:
+        rows, page = order(stub), 19
+        for number in range(1, 40):
+            await seen.press("pagedown")
+            await seen.cursor_on(rows[number * page])
+            assert seen.ids == rows[rows.index(seen.ids[0]) :][: len(seen.ids)]
+        await seen.press("G")
+        await seen.cursor_on(rows[-1])
+        assert seen.ids == rows[-19:]
+        await seen.press("k", "k", "ctrl+u")
+        await seen.cursor_on(rows[-3 - 9])
+        await seen.press("g")
+        await seen.cursor_on(rows[0])
+        assert seen.ids == rows[:19]
+
+
+@in_app
+async def test_keys_typed_faster_than_rows_arrive_all_count(stub: Stub) -> None:
+    async with running(stub) as seen:
+        rows = order(stub)
+        for _ in range(60):
+            seen.table.action_page_down()
+        seen.table.action_down()
+        await seen.cursor_on(rows[60 * 19 + 1])
+        seen.table.action_bottom()
+        seen.table.action_up()
+        await seen.cursor_on(rows[-2])
+
+
+@in_app
+@pytest.mark.parametrize("column", [column for column in COLUMNS if column.sort], ids=lambda column: column.id)
+async def test_every_column_sorts_both_ways_and_the_cursor_stays_on_its_job(stub: Stub, column) -> None:
+    async with running(stub, columns=200) as seen:
+        await seen.press("j", "j", "j")
+        job_id = seen.cursor[0]
+        for _ in range(2):
+            before = seen.table.sort
+            seen.table.sort_by(column.sort)
+            await seen.until(lambda before=before: seen.table.sort != before and seen.table.total is not None)
+            rows = order(stub, JobFilter(), seen.table.sort)
+            await seen.until(lambda rows=rows: seen.ids == rows[rows.index(seen.ids[0]) :][:19], "in order")
+            assert seen.cursor[0] == job_id
+            seen.table.action_bottom()
+            await seen.cursor_on(rows[-1])
+            seen.table.action_top()
+            await seen.cursor_on(rows[0])
+            seen.table.action_page_down()
+            await seen.cursor_on(rows[19])
+            job_id = rows[19]
+
+
+@in_app
+async def test_s_sorts_by_the_column_under_the_cursor_and_I_turns_it_round(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("h", "h", "s")
+        await seen.sees("by title, ascending")
+        await seen.press("s")
+        await seen.sees("by title, descending")
+        await seen.press("I")
+        await seen.sees("by title, ascending")
+        await seen.press(">")
+        await seen.sees("by recipe, ascending")
+        await seen.press("o")
+        await seen.sees("Sort by?")
+        await seen.press("b")
+        await seen.sees("by status, ascending")
+
+
+# Filters
+
+
+@in_app
+async def test_failed_only_and_back(stub: Stub) -> None:
+    async with running(stub) as seen:
+        failed = order(stub, FAILED)
+        await seen.press("!")
+        await seen.sees(f"failed — {len(failed):,} of 3,000 jobs")
+        assert seen.ids == failed[:19]
+        await seen.press("!")
+        await seen.sees("all — 3,000 jobs")
+
+
+@in_app
+async def test_text_filters_while_it_is_typed_and_escape_clears_it(stub: Stub) -> None:
+    async with running(stub) as seen:
+        found = order(stub, JobFilter(search="wonka"))
+        await seen.press("/", *"wonka")
+        await seen.sees(f'text "wonka" — {len(found):,} of 3,000 jobs')
+        assert seen.ids == found[: len(seen.ids)]
+        await seen.press("enter", "j")
+        await seen.cursor_on(found[1])
+        await seen.press("/")
+        await seen.press("escape")
+        await seen.sees("all — 3,000 jobs")
+        await seen.cursor_on(found[1])
+
+
+@in_app
+async def test_a_job_is_found_by_its_number(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("/", *"#812", "enter")
+        await seen.sees('text "#812" — 1 of 3,000 jobs')
+        assert seen.ids == [812]
+
+
+@in_app
+async def test_the_value_under_the_cursor_filters_and_escape_takes_it_away(stub: Stub) -> None:
+    async with running(stub) as seen:
+        recipe = seen.table.current.recipe
+        await seen.press("h", ",")
+        await seen.sees(f"recipe {recipe} — ")
+        assert seen.ids == order(stub, JobFilter(recipe=recipe))[:19]
+        await seen.press("escape")
+        await seen.sees("all — 3,000 jobs")
+        await seen.press("t", "f")
+        await seen.sees("failed — ")
+
+
+@in_app
+async def test_what_matches_nothing_says_which_key_goes_on(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("/", *"no such text", "enter")
+        await seen.sees("No job matches. Esc shows all again.")
+        await seen.press("r", "j", "G", "space", "enter", "escape")
+        await seen.sees("all — 3,000 jobs")
+
+
+@in_app
+async def test_an_empty_store_says_how_to_begin_and_shows_the_first_job(tmp_path: Path) -> None:
+    fill(tmp_path / "jobdeck.db", 0)
+    stub = Stub(tmp_path / "jobdeck.db")
+    async with running(stub) as seen:
+        await seen.sees("No jobs yet. a starts the engine; jobdeck send", "(r rerun)")
+        change(tmp_path / "jobdeck.db", *new_jobs(2))
+        await seen.cursor_on(2)
+        assert seen.ids == [2, 1]
+        assert "(r rerun)" not in seen.text()
+    stub.database.close()
+
+
+# Live
+
+
+@in_app
+async def test_new_jobs_do_not_move_the_cursors_job_and_are_counted(stub: Stub, path: Path) -> None:
+    async with running(stub) as seen:
+        await seen.press("j", "j")
+        before, shown = seen.cursor, seen.ids
+        change(path, *new_jobs(14))
+        await seen.sees("14 new", "3,014 jobs")
+        assert seen.cursor == before
+        assert seen.ids == shown
+        await seen.press("g")
+        await seen.cursor_on(JOBS + 14)
+        await seen.sees_not("14 new")
+
+
+@in_app
+async def test_a_row_changes_in_its_place(stub: Stub, path: Path) -> None:
+    async with running(stub) as seen:
+        await seen.press("!")
+        await seen.sees("failed — ")
+        failed = order(stub, FAILED)
+        await seen.press("j")
+        await seen.cursor_on(failed[1])
+        change(path, f"UPDATE versions SET status = 'succeeded' WHERE latest AND job_id = {failed[1]}")
+        await seen.cursor_on(failed[2])
+        assert seen.ids == [failed[0], *failed[2:20]]
+        await seen.press("!")
+        await seen.sees("all — ")
+        change(path, f"UPDATE jobs SET title = 'renamed' WHERE id = {failed[2]}")
+        await seen.sees("renamed")
+        assert seen.cursor[0] == failed[2]
+
+
+@in_app
+async def test_paused_nothing_moves_until_it_goes_on(stub: Stub, path: Path) -> None:
+    async with running(stub) as seen:
+        await seen.press("Z")
+        await seen.sees("paused: Z goes on")
+        change(path, *new_jobs(3), f"UPDATE jobs SET title = 'renamed' WHERE id = {JOBS}")
+        await seen.sees("3 new")
+        assert "renamed" not in seen.text()
+        await seen.press("Z")
+        await seen.sees("renamed")
+        await seen.sees_not("paused: ")
+
+
+@in_app
+async def test_positions_stay_true_while_jobs_come_in(stub: Stub, path: Path) -> None:
+    async with running(stub) as seen:
+        await seen.press("G")
+        await seen.cursor_on(1)
+        change(path, *new_jobs(300))
+        await seen.sees("3,300 jobs")
+        rows = order(stub)
+        for keys, wanted in ((["pageup"] * 9, -1 - 9 * 19), (["g"], 0), (["G"], -1), (["k"], -2)):
+            await seen.press(*keys)
+            await seen.cursor_on(rows[wanted])
+
+
+# Marks and rerun
+
+
+@in_app
+async def test_marks_stay_on_their_jobs_under_another_order_or_filter(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("space", "j", "space")
+        await seen.sees("2 marked")
+        marked = seen.marked
+        assert len(marked) == 2
+        assert seen.cursor[0] not in marked
+        await seen.press("I")
+        await seen.sees("oldest first")
+        await seen.press("!")
+        await seen.sees("failed — ")
+        await seen.sees("2 marked")
+        await seen.press("escape")
+        await seen.sees("all — ")
+        await seen.press("I", "g")
+        await seen.cursor_on(JOBS)
+        assert seen.marked == marked
+        await seen.press("U")
+        await seen.sees_not(" marked")
+
+
+@in_app
+async def test_a_range_marks_while_moving_and_shrinks_again(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("v", "j", "j", "j", "k")
+        await seen.sees("3 marked", "marking: v ends")
+        assert seen.marked == order(stub)[:3]
+        await seen.press("v", "j", "j")
+        await seen.sees_not("marking: ")
+        assert seen.marked == order(stub)[:3]
+        await seen.press("g", "v", "G")
+        await seen.sees("3,000 marked")
+        await seen.press("escape")
+        await seen.sees_not("marking: ")
+
+
+@in_app
+async def test_all_matching_is_asked_for_as_a_filter_as_of_now(stub: Stub, path: Path) -> None:
+    async with running(stub) as seen:
+        failed = order(stub, FAILED)
+        await seen.press("!")
+        await seen.sees("failed — ")
+        await seen.press("*")
+        await seen.sees(f"{len(failed):,} marked")
+        await seen.press("space")
+        await seen.sees(f"{len(failed) - 1:,} marked")
+        change(path, *new_jobs(1), f"UPDATE versions SET status = 'failed' WHERE job_id = {JOBS + 1}")
+        await seen.sees("1 new")
+        await seen.press("g")
+        await seen.cursor_on(JOBS + 1)
+        assert seen.marked[:1] == [failed[1]]
+        await seen.press("r")
+        await seen.sees("Rerun: ")
+    [selection] = stub.planned
+    assert selection.filter == JobFilter(statuses=FAILED.statuses, up_to=JOBS)
+    assert selection.excluded == {failed[0]}
+    assert selection.ids is None
+
+
+@in_app
+async def test_marks_turned_round(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("space", "~")
+        await seen.until(lambda: seen.marked == order(stub)[1:19])
+
+
+@in_app
+async def test_rerun_asks_first_and_says_what_was_asked_for_and_refused(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("j", "r")
+        await seen.sees("Rerun: 1 run, 1 not")
+        await seen.press("enter")
+        await seen.sees_not("Rerun: 1 run")
+        assert stub.rerun_with == []
+        await seen.press("r")
+        await seen.sees("Rerun: 1 run, 1 not")
+        await seen.press("c")
+        await seen.sees(f"{JOBS - 1} runs again; not 7: 7 is running")
+        assert stub.rerun_with == [(Selection(ids=(JOBS - 1,)), "digest")]
+        assert seen.cursor[0] == JOBS - 1
+
+
+@in_app
+async def test_marked_jobs_are_rerun_instead_of_the_cursors(stub: Stub) -> None:
+    async with running(stub) as seen:
+        await seen.press("space", "space", "j", "r")
+        await seen.sees("Rerun: 2 run")
+        await seen.press("c")
+        await seen.sees("2 jobs run again")
+        await seen.sees_not(" marked")
+        assert stub.rerun_with[0][0] == Selection(ids=(JOBS - 1, JOBS))
+
+
+def test_marks_know_what_a_filter_shows(stub: Stub) -> None:
+    jobs = list(Report(stub.database, JobFilter(), Sort()).iterate())
+    for filter in (FAILED, JobFilter(recipe="leads", up_to=900), JobFilter(search="harbor"), JobFilter(search="#7"),
+                   JobFilter(since=jobs[1000].received_at, until=jobs[10].received_at)):
+        assert [job.id for job in jobs if shows(filter, job)] == order(stub, filter)
+    marks = Marks(filter=FAILED).toggled(jobs[:100])
+    assert marks.excluded == {job.id for job in jobs[:100] if job.status is Status.FAILED}
+
+
+# What it looks like
+
+
+@in_app
+async def test_data_is_shown_as_text(stub: Stub, path: Path) -> None:
+    async with running(stub, columns=160) as seen:
+        change(path, *new_jobs(1, "[red]a[/] \x1b[2J\u202e 宽宽宽"))
+        await seen.sees("1 new")
+        await seen.press("g")
+        await seen.sees("[red]a[/] ^[[2J<RLO")
+        assert not set(seen.text()) & set("\x1b\u202e")
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
+def test_columns_fit_and_give_way_in_their_order(width: int) -> None:
+    placed = place(width, BAR)
+    assert placed[0].x == BAR
+    assert all(one.x + one.width < other.x + 1 for one, other in zip(placed, placed[1:], strict=False))
+    assert placed[-1].x + placed[-1].width <= width
+    shown = {one.column.id for one in placed}
+    left_out = [column for column in COLUMNS if column.id not in shown]
+    assert all(one.column.priority < column.priority for one in placed for column in left_out)
+    if width >= 80:
+        assert shown >= {column.id for column in COLUMNS if column.priority < ESSENTIAL}
+
+
+@pytest.mark.parametrize("text", ["", "plain", "宽宽宽宽", "e\u0301a\u0300" * 9, "a\x00b", "x" * 5000])
+@pytest.mark.parametrize("width", [1, 2, 7, 20])
+def test_a_cell_has_exactly_its_width(text: str, width: int) -> None:
+    assert cell_len(fit(text, width)) == width
+    assert cell_len(fit(text, width, right=True)) == width
+
+
+def test_the_command_that_lists_the_same_jobs() -> None:
+    filter = JobFilter(recipe="a b", statuses=frozenset({Status.QUEUED, Status.FAILED}), search="it's")
+    assert command(filter, Sort("title", False)) == (
+        "jobdeck jobs --status failed,queued --recipe 'a b' --search 'it'\"'\"'s' --sort=title")
+    assert command(JobFilter(), Sort()) == "jobdeck jobs"
+
+
+@in_app
+@pytest.mark.parametrize("size", [(40, 10), (20, 5), (200, 60)])
+async def test_it_works_at_any_size(stub: Stub, size: tuple[int, int]) -> None:
+    async with running(stub, *size) as seen:
+        await seen.press("j", "pagedown", "G")
+        await seen.cursor_on(1)
+        await seen.pilot.resize_terminal(80, 24)
+        await seen.until(lambda: len(seen.ids) == 19)
+        await seen.cursor_on(1)
+        assert isinstance(seen.app.screen, ReportScreen)
+
+
+# On a terminal
+
+
+@pytest.fixture
+def workspace(filled: Path, tmp_path: Path) -> Path:
+    (tmp_path / ".jobdeck").mkdir()
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "jobdeck.toml").touch()
+    (tmp_path / ".jobdeck" / "jobdeck.db").write_bytes(filled.read_bytes())
+    return tmp_path
+
+
+def shown_on(terminal: Terminal) -> str:
+    terminal.wait_for("3,000 jobs")
+    terminal.wait_until_quiet(0.6)
+    return terminal.text()
+
+
+def test_what_a_key_writes_stays_within_its_budget(workspace: Path) -> None:
+    with jobdeck(workspace) as terminal:
+        shown_on(terminal)
+        spent = {key: len(terminal.written_by(key)) for key in ("j", "k", "l", " ", "\x1b[6~", "\x1b[5~", "G", "g")}
+        at = len(terminal.received)
+        terminal.wait_until_quiet(1.5)
+        assert len(terminal.received) == at
+    assert max(spent["j"], spent["k"], spent["l"]) <= 200
+    assert spent[" "] <= 200
+    assert max(spent["\x1b[6~"], spent["\x1b[5~"], spent["G"], spent["g"]) <= 1_700
+
+
+def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path) -> None:
+    """Only differences are written: whatever the keys, no stale cell may be left."""
+    with jobdeck(workspace) as terminal:
+        shown_on(terminal)
+        for key in ("j", "\x1b[6~", " ", "v", "j", "j", "s", "G", "!", "\x1b", "k", "h", "\x1b[5~"):
+            terminal.written_by(key)
+        before = terminal.text()
+        terminal.written_by("\x0c")
+        assert terminal.text() == before
+
+
+def test_without_colour_no_colour_is_written(workspace: Path) -> None:
+    with jobdeck(workspace, NO_COLOR="1") as terminal:
+        screen = shown_on(terminal)
+        terminal.written_by("j")
+        written = bytes(terminal.received).decode()
+    assert "✗ failed" in screen
+    codes = {code for found in re.findall(r"\x1b\[([\d;]*)m", written) for code in found.split(";")}
+    assert not {code for code in codes if re.fullmatch(r"[349]\d|10[0-7]", code)} - {"39", "49"}
+
+
+def test_a_terminal_without_unicode_gets_ascii(workspace: Path) -> None:
+    with jobdeck(workspace, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0") as terminal:
+        screen = shown_on(terminal)
+        terminal.written_by("j")
+        rows = [line for line in screen.splitlines()[2:22] if line.strip()]
+    assert "+ succeeded" in screen
+    assert all(row.isascii() and "\\u" not in row for row in rows)
+
+
+def test_nothing_in_the_data_reaches_the_terminal_as_a_command(workspace: Path) -> None:
+    database = workspace / ".jobdeck" / "jobdeck.db"
+    change(database, *new_jobs(1, "\x1b]0;owned\x07\x9b2J\x1b[2J"))
+    with jobdeck(workspace) as terminal:
+        terminal.wait_for("^[]0;owned")
+        assert b"\x1b]0;" not in terminal.received
+        assert b"\x1b[2J" not in terminal.received
+        assert "\x9b".encode() not in terminal.received

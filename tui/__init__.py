@@ -1,0 +1,1 @@
+"""The terminal: screens, widgets and the command line over core.automation."""

@@ -1,0 +1,126 @@
+"""Every action of the terminal in one table: it feeds key bindings, footer, help and the command palette."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a key does: the method `action_<id>` of the widget or screen that binds it."""
+
+    id: str
+    keys: tuple[str, ...]
+    """As one types them: a character, or Textual's name of a key that is none (`ctrl+f`, `escape`)."""
+    label: str
+    """What it does, for help and palette."""
+    where: tuple[str, ...]
+    short: str = ""
+    """What the footer says; empty keeps it out of the footer."""
+    priority: bool = False
+    """Whether it comes before what has the focus; never with a printable key."""
+
+
+LISTS = ("report", "lines")
+JOBS = ("report", "detail", "history")
+
+ACTIONS: tuple[Action, ...] = (
+    # The job's verbs
+    Action("rerun", ("r",), "rerun: the marked jobs, or this one, as their next version", JOBS, "rerun"),
+    Action("latest", ("L",), "open the latest version", ("detail", "history"), "latest"),
+    Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
+    Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),
+    Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", ("report", "detail", "recipes"), "edit recipe"),
+    Action("next_version", ("]",), "the next version", ("detail",)),
+    Action("previous_version", ("[",), "the previous version", ("detail",)),
+    Action("next_job", ("J",), "the next job of the report", ("detail",)),
+    Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
+    Action("copy_id", ("y",), "copy the job's id", JOBS),
+    Action("copy_command", ("Y",), "copy the command that shows the same", JOBS),
+    Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
+    # The report
+    Action("mark", ("space",), "mark the job and go on", ("report",), "mark"),
+    Action("mark_range", ("v", "ctrl+@"), "mark a range: on, move, off", ("report",)),
+    Action("mark_all", ("*",), "mark all that match the filter", ("report",)),
+    Action("mark_invert", ("~",), "turn the marks round", ("report",)),
+    Action("mark_none", ("U",), "take all marks away", ("report",)),
+    Action("marked_only", ('"',), "show only what is marked", ("report",)),
+    Action("filter", ("/", "\\"), "filter by text", ("report",), "filter"),
+    Action("filter_value", (",",), "show only the value under the cursor", ("report",)),
+    Action("exclude_value", ("-",), "leave out the value under the cursor", ("report",)),
+    Action("failed_only", ("!",), "failed jobs only, or all again", ("report",), "failed"),
+    Action("filter_status", ("t",), "filter by status", ("report",)),
+    Action("sort", ("s",), "sort by the column under the cursor; again turns it round", ("report",), "sort"),
+    Action("sort_left", ("<",), "sort by the column to the left", ("report",)),
+    Action("sort_right", (">",), "sort by the column to the right", ("report",)),
+    Action("sort_reverse", ("I",), "turn the order round", ("report",)),
+    Action("sort_menu", ("o",), "choose the sort column by its letter", ("report",)),
+    Action("pause", ("Z",), "pause live updates, or go on", ("report",)),
+    Action("follow", ("F",), "follow the cursor's job as the order changes", ("report",)),
+    # Search inside data
+    Action("search", ("/",), "search in the data", ("json",), "search"),
+    Action("search_next", ("n",), "the next place found", ("json",)),
+    Action("search_previous", ("N",), "the place found before", ("json",)),
+    # Folding
+    Action("expand", ("l", "right"), "open what is folded", ("tree", "json")),
+    Action("collapse", ("h", "left"), "fold, or go to what it is in", ("tree", "json")),
+    Action("expand_all", ("+",), "open all", ("tree", "json")),
+    Action("collapse_all", ("-",), "fold all", ("tree", "json")),
+    # Moving
+    Action("open", ("enter",), "open", LISTS),
+    Action("down", ("j", "down"), "down", LISTS),
+    Action("up", ("k", "up"), "up", LISTS),
+    Action("column_right", ("l", "right"), "one column to the right", ("report",)),
+    Action("column_left", ("h", "left"), "one column to the left", ("report",)),
+    Action("page_down", ("pagedown", "ctrl+f"), "one page down", LISTS),
+    Action("page_up", ("pageup",), "one page up", LISTS),
+    Action("half_page_down", ("ctrl+d",), "half a page down", LISTS),
+    Action("half_page_up", ("ctrl+u",), "half a page up", LISTS),
+    Action("top", ("g", "home"), "to the first", LISTS),
+    Action("bottom", ("G", "end"), "to the last", LISTS),
+    # Everywhere
+    Action("back", ("escape",), "back: out of what is typed, searched or marked, then one level", ("screen",), "back"),
+    Action("leave", ("q",), "back one level; from the jobs, quit", ("screen",)),
+    Action("refresh_now", ("ctrl+r", "f5"), "read again", ("screen",)),
+    Action("next_pane", ("tab",), "the next pane", ("screen",)),
+    Action("previous_pane", ("shift+tab",), "the previous pane", ("screen",)),
+    Action("engine", ("a",), "start or stop the engine", ("global",)),
+    Action("screen_jobs", ("1",), "the jobs", ("global",)),
+    Action("screen_recipes", ("2",), "the recipes", ("global",)),
+    Action("redraw", ("ctrl+l",), "draw the screen anew", ("global",)),
+    Action("command_palette", ("ctrl+p", ":"), "find an action by its name", ("global",)),
+    Action("help", ("?", "f1"), "the keys of what has the focus", ("global",), "help"),
+    Action("quit", ("ctrl+q",), "quit", ("global",), priority=True),
+    Action("interrupt", ("ctrl+c",), "quit, pressed twice", ("global",)),
+)
+
+_TEXTUAL_NAMES = {",": "comma", "space": "space"}
+_SHOWN = {
+    "escape": "Esc", "enter": "Enter", "space": "Space", "pagedown": "PgDn", "pageup": "PgUp", "home": "Home",
+    "end": "End", "tab": "Tab", "shift+tab": "Shift+Tab", "down": "Down", "up": "Up", "left": "Left",
+    "right": "Right", "f1": "F1", "f5": "F5",
+}  # fmt: skip
+
+
+def actions(*where: str) -> list[Action]:
+    """Return the actions of these places, in the order of the places."""
+    return [action for place in where for action in ACTIONS if place in action.where]
+
+
+def bindings(*where: str) -> list[Binding]:
+    """Return the bindings of these places, each with its action's id, by which a keymap names it."""
+    return [_binding(action) for action in actions(*where)]
+
+
+def shown(key: str) -> str:
+    """Return a key as help and footer write it: `Ctrl+F`, `Esc`, `r`."""
+    if key.startswith("ctrl+"):
+        return "Ctrl+" + ("Space" if key == "ctrl+@" else key[5:].upper())
+    return _SHOWN.get(key, key)
+
+
+def _binding(action: Action) -> Binding:
+    keys = ",".join(_TEXTUAL_NAMES.get(key, key) for key in action.keys)
+    return Binding(keys, action.id, action.label, show=False, id=action.id, priority=action.priority)

@@ -1,0 +1,251 @@
+"""The terminal application: its screens, the state of the engine, messages, and what leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# Textual reads these when it is imported.
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+os.environ.setdefault("TEXTUAL_FPS", "15")
+os.environ.setdefault("TEXTUAL_THEME", "ansi-dark")
+# A slow line may part the bytes of an arrow key by more than the default of 100 ms.
+os.environ.setdefault("ESCDELAY", "250" if "SSH_CONNECTION" in os.environ else "100")
+
+from rich.text import Text
+from textual import events
+from textual.app import App
+from textual.filter import LineFilter
+from textual.reactive import reactive
+
+from core.automation import Automation, EngineState
+from core.errors import JobdeckError, UsageError
+from core.settings import find_workspace
+from tui import outside
+from tui.actions import actions, bindings
+from tui.dialogs import CONFIRM, Choice
+from tui.encoding import Encodable
+from tui.facts import notice
+from tui.palette import ActionProvider
+from tui.screens.base import DeckScreen
+from tui.screens.detail import DetailScreen
+from tui.screens.help import HelpScreen
+from tui.screens.history import HistoryScreen
+from tui.screens.recipes import RecipesScreen
+from tui.screens.report import ReportScreen
+from tui.widgets.bars import Said, engine_words
+from tui.words import unicode_output
+
+BEAT = 1.0
+"""Seconds between two looks at the engine."""
+RECIPES_EVERY = 3
+"""Every so many beats the recipes' files are looked at."""
+TWICE = 2.0
+"""Seconds within which a second Ctrl+C quits."""
+REPLY = 1.5
+"""Seconds to wait for the terminal to say that it has painted."""
+LAST_WORDS = 3.0
+"""Seconds that are left to put the terminal right after a signal."""
+LOG = 500
+"""Messages that are kept."""
+
+
+class JobdeckApp(App[None], inherit_bindings=False):
+    """The terminal on one workspace."""
+
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    TITLE = "Jobdeck"
+    COMMANDS = {ActionProvider}
+    BINDINGS = [*bindings("global")]
+    MODES = {"jobs": ReportScreen, "recipes": RecipesScreen}
+    DEFAULT_MODE = "jobs"
+
+    engine_state: reactive[EngineState | None] = reactive(None)
+    recipe_notice: reactive[str] = reactive("")
+    said: reactive[Said] = reactive(Said(""))
+
+    def __init__(self, automation: Automation) -> None:
+        # Without colour, Textual leaves grey RGB in place unless the terminal's own colours are in use.
+        super().__init__(ansi_color=True)
+        self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
+        self.automation = automation
+        self.messages: deque[Said] = deque(maxlen=LOG)
+        self._encodable = [] if unicode_output() else [Encodable()]
+        self._beats = 0
+        self._beating = False
+        self._interrupted = float("-inf")
+        self._awaiting: list[Callable[[], None]] = []
+
+    def on_mount(self) -> None:
+        """Watch the engine, and end tidily when told to."""
+        self.set_interval(BEAT, self._beat)
+        self._beat()
+        if threading.current_thread() is threading.main_thread() and not self.is_headless:
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self._end_on, number)
+
+    def _end_on(self, number: signal.Signals) -> None:
+        # The terminal may be gone and writing to it hang: the process ends all the same.
+        watchdog = threading.Timer(LAST_WORDS, os._exit, [128 + number])
+        watchdog.daemon = True
+        watchdog.start()
+        self.exit(return_code=128 + number)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return Textual's filters of what is written, and one for what the terminal's encoding lacks."""
+        return [*super().get_line_filters(), *self._encodable]
+
+    # What it tells
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show `text` in the message line and keep it in the message log."""
+        self.said = Said(text, error)
+        self.messages.append(self.said)
+
+    def notify(self, message: str, **options: object) -> None:
+        """Show in the message line what Textual itself has to say, never parsed as markup."""
+        self.say(message, error=options.get("severity") == "error")
+
+    def _beat(self) -> None:
+        if not self._beating:
+            self._beating = True
+            self.run_worker(self._look(), group="beat")
+
+    async def _look(self) -> None:
+        try:
+            self.engine_state = await asyncio.to_thread(self.automation.engine)
+            if self._beats % RECIPES_EVERY == 0:
+                self.recipe_notice = notice(await asyncio.to_thread(self.automation.recipes))
+            self._beats += 1
+        except JobdeckError as error:
+            self.say(str(error), error=True)
+        finally:
+            self._beating = False
+
+    # Where it goes
+
+    def open_job(self, job_id: int, version: int | None = None) -> None:
+        """Open a job's detail: the latest version, unless one is named."""
+        self.push_screen(DetailScreen(job_id, version))
+
+    def open_history(self, job_id: int) -> None:
+        """Open a job's versions."""
+        self.push_screen(HistoryScreen(job_id))
+
+    def action_screen_jobs(self) -> None:
+        """Go to the jobs."""
+        self._go("jobs")
+
+    def action_screen_recipes(self) -> None:
+        """Go to the recipes."""
+        self._go("recipes")
+
+    def _go(self, mode: str) -> None:
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Show the keys of what has the focus."""
+        screen = self.screen
+        if isinstance(screen, DeckScreen) and not isinstance(screen, HelpScreen):
+            off = {action.id: why for action in actions(screen.WHERE) if (why := screen.blocked(action.id))}
+            self.push_screen(HelpScreen(screen.place(), screen.offered(), off))
+
+    def action_redraw(self) -> None:
+        """Draw the whole screen anew."""
+        self.screen.refresh(layout=True)
+
+    def action_interrupt(self) -> None:
+        """Quit when pressed twice."""
+        now = time.monotonic()
+        if now - self._interrupted < TWICE:
+            self.exit()
+        else:
+            self._interrupted = now
+            self.say("Ctrl+C again quits")
+
+    # The engine
+
+    def action_engine(self) -> None:
+        """Ask, and start or stop the engine."""
+        screen = self.screen
+        if isinstance(screen, DeckScreen) and self.engine_state is not None:
+            screen.act(self._engine(screen, self.engine_state))
+
+    async def _engine(self, screen: DeckScreen, state: EngineState) -> None:
+        verb, lines = ("stop", _STOPPING) if state.running else ("start", _STARTING)
+        now = f" ({engine_words(state)})" if state.running else ""
+        head = Text(f"{verb.capitalize()} the engine?{now}", style="bold")
+        if await screen.ask([head, *map(Text, lines)], Choice(CONFIRM, f"{verb} it")) is None:
+            return
+        self.say(f"the engine is asked to {verb}")
+        change = self.automation.stop_engine if state.running else self.automation.start_engine
+        self.engine_state = await asyncio.to_thread(change)
+        self.say(engine_words(self.engine_state))
+
+    # What leaves it
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard and say which way it went."""
+        self.run_worker(self._copy(text), group="copy")
+
+    async def _copy(self, text: str) -> None:
+        self.say(f"copied {text} " + await asyncio.to_thread(outside.copy, self, text))
+
+    def edit(self, path: Path) -> str | None:
+        """Open a file in the editor, wait, and return what went wrong, or None."""
+        return outside.edit(self, path)
+
+    def when_painted(self, then: Callable[[], None]) -> None:
+        """Call `then` once the terminal has painted what was written so far.
+
+        The terminal answers a cursor position report (ECMA-48 DSR 6) after all before it; one that does not answer
+        gets `REPLY` seconds.
+        """
+        driver = self._driver
+        if self.is_headless or driver is None:
+            then()
+            return
+        self._awaiting.append(then)
+        driver.write("\x1b[6n")
+        driver.flush()
+        self.set_timer(REPLY, self._painted)
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """Take the terminal's answer."""
+        self._painted()
+
+    def _painted(self) -> None:
+        waiting, self._awaiting = self._awaiting, []
+        for then in waiting:
+            then()
+
+
+_STOPPING = ("  It finishes the jobs that run, then stops. Queued jobs wait for the next engine.",)
+_STARTING = ("  It runs as a process of its own and goes on when this terminal is closed.",)
+
+
+def run(workspace: Path | None) -> None:
+    """Open the terminal on a workspace: the one found from the current folder, unless named.
+
+    Raises UsageError where no terminal can show it, WorkspaceError, StoreError, and SystemExit after a signal.
+    """
+    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
+        raise UsageError("the terminal UI needs a terminal; `jobdeck jobs` lists the jobs without one")
+    if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        raise UsageError("this terminal (TERM=dumb) cannot show the UI; `jobdeck jobs` lists the jobs without it")
+    with Automation(workspace or find_workspace()) as automation:
+        app = JobdeckApp(automation)
+        # The terminal's own way of marking text stays; every movement reported would burden a slow line.
+        app.run(mouse=False)
+    if app.return_code:
+        sys.exit(app.return_code)

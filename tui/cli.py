@@ -1,0 +1,486 @@
+"""The command `jobdeck`: without arguments the terminal UI, else the same core for scripts and shells."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
+
+import click
+
+from core.errors import JobdeckError, Refused, UsageError, WorkspaceError
+from data.records import Accepted, JobFilter, JsonValue, Sort
+from tui import cli_tables as tables
+from tui import output
+from tui.cli_options import (
+    Duration,
+    JobRef,
+    SortColumn,
+    WorkspaceCommand,
+    complete_recipe,
+    filter_options,
+    named_workspace,
+    output_option,
+    workspace_option,
+)
+from tui.text import safe, safe_block
+from tui.units import count
+
+if TYPE_CHECKING:
+    from core.automation import Automation
+
+R = TypeVar("R")
+_ROWS = 50
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Listing(Generic[R]):
+    """How records of a kind are listed: for scripts as mappings with these fields, for people in these columns."""
+
+    mapping: Callable[[R], output.Mapped]
+    fields: tuple[str, ...]
+    columns: tuple[tables.Column[R], ...]
+
+    def write(self, records: Iterable[R], format: str) -> None:
+        """Write the records as they come."""
+        if format == "table":
+            tables.write_table(records, self.columns, sys.stdout)
+        else:
+            output.WRITERS[format](map(self.mapping, records), self.fields, sys.stdout)
+
+
+class Counted(Iterable[R]):
+    """Passes records on and counts them."""
+
+    def __init__(self, records: Iterable[R]) -> None:
+        self._records = records
+        self.number = 0
+
+    def __iter__(self) -> Iterator[R]:
+        for record in self._records:
+            self.number += 1
+            yield record
+
+
+JOBS = Listing(output.job_json, output.JOB_FIELDS, tables.JOBS)
+VERSIONS = Listing(output.version_json, output.VERSION_FIELDS, tables.VERSIONS)
+RECIPES = Listing(output.recipe_json, output.RECIPE_FIELDS, tables.RECIPES)
+REVISIONS = Listing(output.revision_json, output.REVISION_FIELDS, tables.REVISIONS)
+ACCEPTED = Listing(output.accepted_json, output.ACCEPTED_FIELDS, tables.ACCEPTED)
+
+
+class Failed(click.ClickException):
+    """Ends the command with a sentence on standard error and exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Write the sentence."""
+        click.echo(f"jobdeck: {safe_block(self.message)}", err=True)
+
+
+class Misused(Failed):
+    """The same for wrong usage: exit status 2."""
+
+    exit_code = 2
+
+
+class Face(click.Group):
+    """The one place where errors become sentences and exit statuses."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; raises click's exceptions only."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise Misused(str(error)) from error
+        except Refused as error:
+            raise Failed(f"{error} ({error.code})") from error
+        except JobdeckError as error:
+            raise Failed(str(error)) from error
+        except (KeyboardInterrupt, click.Abort):
+            raise click.exceptions.Exit(130) from None
+
+
+class Commands(click.Group):
+    """A group of commands on a workspace."""
+
+    command_class = WorkspaceCommand
+
+
+Face.command_class = WorkspaceCommand
+Face.group_class = Commands
+
+recipe_argument = click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
+
+
+def workspace_of(context: click.Context) -> Path:
+    """Return the workspace that the command line, the environment or the current folder names."""
+    from core.settings import find_workspace
+
+    try:
+        return find_workspace(named=named_workspace(context))
+    except WorkspaceError as error:
+        raise Misused(str(error)) from error
+
+
+def open_automation(workspace: Path) -> Automation:
+    """Return the workspace, opened."""
+    from core.automation import Automation
+
+    return Automation(workspace)
+
+
+def who() -> str:
+    """Return who acts."""
+    from core.automation import actor
+
+    return actor()
+
+
+def on_terminal(*streams: TextIO) -> bool:
+    """Return whether a person is at these streams."""
+    return all(stream.isatty() for stream in streams)
+
+
+def opened(context: click.Context) -> Automation:
+    """Return the command's workspace, opened until the command ends."""
+    return context.with_resource(open_automation(workspace_of(context)))
+
+
+@click.group(
+    cls=Face,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Completion: eval \"$(_JOBDECK_COMPLETE=bash_source jobdeck)\" in ~/.bashrc; zsh_source and fish_source "
+    "for the other shells.",
+)
+@click.version_option(package_name="jobdeck")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """The terminal for the people who run automations: every job seen, and rerun in place.
+
+    Without a command: the terminal UI on the workspace.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not on_terminal(sys.stdin, sys.stdout):
+        raise UsageError("the terminal UI needs a terminal; `jobdeck --help` lists the commands for scripts")
+    from tui.app import run
+
+    run(workspace_of(context))
+
+
+cli.params.insert(0, workspace_option())
+
+
+@cli.command(cls=click.Command)
+@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=False))
+def init(directory: Path) -> None:
+    """Make a new workspace with one commented recipe."""
+    from core.workspace import create
+
+    workspace = create(directory)
+    enter = "" if workspace == Path.cwd() else f"  cd {safe(str(directory))}\n"
+    click.echo(
+        f"{safe(str(workspace))} is a workspace now. Next:\n{enter}"
+        "  echo '{\"name\": \"Ada\"}' | jobdeck send hello    # an event for recipes/hello.yaml\n"
+        "  jobdeck engine --until-idle                    # runs what is queued\n"
+        "  jobdeck                                        # the jobs report"
+    )
+
+
+@cli.command(cls=click.Command)
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--no-ui", is_flag=True, help="Without a terminal: tell what happens, then print a summary.")
+@click.option("--for", "seconds", type=Duration(), metavar="TIME", help="With --no-ui: how long, as 10s; else until ended.")
+def demo(directory: Path | None, no_ui: bool, seconds: float | None) -> None:
+    """A sample recipe beside a stand-in for its apps, and the UI.
+
+    Without DIR in a temporary folder, which goes at the end.
+    """
+    from core.sandbox.demo import show, staged
+
+    if seconds is not None and not no_ui:
+        raise UsageError("--for is for --no-ui; the UI runs until it is closed")
+    if not no_ui and not on_terminal(sys.stdin, sys.stdout):
+        raise UsageError("the terminal UI needs a terminal; `jobdeck demo --no-ui --for 10s` runs without one")
+    with staged(directory) as workspace:
+        if no_ui:
+            for line in show(workspace, seconds):
+                click.echo(safe(line))
+            return
+        from tui.app import run
+
+        run(workspace)
+
+
+@cli.command()
+@click.argument("names", metavar="[RECIPE]...", nargs=-1, shell_complete=complete_recipe)
+@click.pass_context
+def check(context: click.Context, names: tuple[str, ...]) -> None:
+    """Validate recipes, all by default: file:line:col: message."""
+    automation = opened(context)
+    problems = automation.check(names)
+    for problem in problems:
+        click.echo(safe(str(problem)))
+    if problems:
+        context.exit(1)
+    valid = len(set(names)) or sum(recipe.present for recipe in automation.recipes())
+    click.echo(f"{count(valid, 'recipe')} {'is' if valid == 1 else 'are'} valid")
+
+
+@cli.command()
+@click.option("--until-idle", is_flag=True, help="No listening, no polling; ends when nothing is queued or running.")
+@click.option("--poll-once", is_flag=True, help="Poll every started trigger exactly once first.")
+@click.pass_context
+def engine(context: click.Context, until_idle: bool, poll_once: bool) -> None:
+    """Run triggers, webhooks and workers in the foreground.
+
+    SIGTERM finishes what runs, then stops.
+    """
+    from core.runner import serve
+
+    context.exit(serve(workspace_of(context), until_idle=until_idle, poll_once=poll_once))
+
+
+@cli.command()
+@recipe_argument
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--lines", is_flag=True, help="JSON Lines: one event a line.")
+@click.option("--key", metavar="EXPR", help="The event's key, an expression over `trigger`; a known one makes no job.")
+@output_option
+@click.pass_context
+def send(
+    context: click.Context, name: str, files: tuple[str, ...], lines: bool, key: str | None, format: str
+) -> None:
+    """Hand JSON events to a recipe.
+
+    One document a FILE, - for standard input.
+    """
+    if not files and on_terminal(sys.stdin):
+        raise UsageError(f"say which FILE holds the event, or hand it in: echo '{{}}' | jobdeck send {name}")
+    automation = opened(context)
+    automation.recipe(name)
+    ACCEPTED.write(_sent(automation, name, files or ("-",), lines, key), format)
+
+
+def _sent(
+    automation: Automation, recipe: str, files: tuple[str, ...], lines: bool, key: str | None
+) -> Iterator[Accepted]:
+    """Yield what each event became; where one is wrong, those before it are sent and the error says how many."""
+    from tui.cli_events import NotSent, batches, read_events
+
+    sent = 0
+    taken: Counted[JsonValue] = Counted(())
+    try:
+        for batch in batches(read_events(files, lines), _BATCH):
+            taken = Counted(batch)
+            for accepted in automation.send(recipe, taken, key=key, by=who()):
+                sent += 1
+                yield accepted
+            taken = Counted(())
+    except JobdeckError as error:
+        # Of a batch that breaks off, those before the event that was taken last are stored.
+        before = sent + max(taken.number - 1, 0)
+        if not before:
+            raise
+        raise NotSent(error, before) from error
+
+
+@cli.command()
+@filter_options
+@click.option("--sort", type=SortColumn(), default="-received_at", show_default=True, metavar="COLUMN",
+              help="A field's name, -NAME for descending; ties by id.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; a table on a terminal: 50.")
+@output_option
+@click.pass_context
+def jobs(context: click.Context, filter: JobFilter, sort: Sort, limit: int | None, format: str) -> None:
+    """The jobs report."""
+    automation = opened(context)
+    if format != "table":
+        JOBS.write(automation.jobs(filter, sort, limit), format)
+        return
+    if limit is None and on_terminal(sys.stdout):
+        limit = _ROWS
+    shown = Counted(automation.jobs(filter, sort, limit))
+    JOBS.write(shown, format)
+    if shown.number == limit and (total := automation.report(filter, sort).count()) > limit:
+        click.echo(f"{limit:,} of {total:,}; --limit N for more", err=True)
+
+
+@cli.command()
+@click.argument("job", type=JobRef())
+@click.option("--version", "number", type=click.IntRange(min=1), metavar="N", help="This version; else the latest.")
+@output_option
+@click.pass_context
+def show(context: click.Context, job: tuple[int, int | None], number: int | None, format: str) -> None:
+    """One job: its cached trigger data and its steps.
+
+    JOB is its id, or 812.3 for a version.
+    """
+    job_id, named = job
+    if number is not None and named is not None and number != named:
+        raise UsageError(f"{job_id}.{named} and --version {number} name two versions: say one")
+    detail = opened(context).detail(job_id, number or named)
+    if format == "table":
+        tables.write_show(detail, sys.stdout)
+    else:
+        output.write_one(output.show_json(detail), format, sys.stdout)
+
+
+@cli.command()
+@click.argument("job", type=JobRef(versions=False))
+@output_option
+@click.pass_context
+def history(context: click.Context, job: tuple[int, None], format: str) -> None:
+    """The versions of a job, newest first."""
+    VERSIONS.write(opened(context).history(job[0]), format)
+
+
+@cli.command()
+@click.argument("targets", metavar="[JOB]...", nargs=-1, type=JobRef())
+@filter_options
+@click.option("--all", "every", is_flag=True, help="All jobs that the filters show, instead of jobs by id.")
+@click.option("--dry-run", is_flag=True, help="Only the plan: who would run, who not and why.")
+@click.option("--plan", "digest", metavar="DIGEST", help="Go only if this plan still holds.")
+@click.option("--note", metavar="TEXT", help="Why; kept with the new versions.")
+@click.option("--wait", is_flag=True, help="Return when they have ended; exit status 1 if one did not succeed.")
+@click.option("--yes", is_flag=True, help="Without asking.")
+@output_option
+@click.pass_context
+def rerun(
+    context: click.Context, targets: tuple[tuple[int, int | None], ...], filter: JobFilter, every: bool, dry_run: bool,
+    digest: str | None, note: str | None, wait: bool, yes: bool, format: str,
+) -> None:
+    """Rerun jobs in place, each as its next version.
+
+    The cached trigger event goes through the whole recipe, at its latest revision.
+    """
+    from tui import cli_rerun as rerunning
+
+    selection = rerunning.selection(targets, filter, every)
+    asks = not (yes or dry_run)
+    if asks and not on_terminal(sys.stdin, sys.stderr):
+        raise UsageError("without a terminal to ask on, say --yes; --dry-run shows who would run")
+    automation = opened(context)
+    if dry_run:
+        rerunning.write_plan(rerunning.plan(automation, selection, digest), format)
+        return
+    if asks:
+        done = rerunning.asked(automation, selection, by=who(), note=note, digest=digest)
+    else:
+        done = automation.rerun(selection, by=who(), note=note, plan=digest)
+    rerunning.write_done(done, format)
+    succeeded = rerunning.wait_for(automation, done.requested) if wait else True
+    context.exit(0 if succeeded and not done.refused else 1)
+
+
+@cli.command()
+@click.argument("job", type=JobRef(versions=False))
+@click.option("--step", "path", required=True, metavar="PATH", help="The step in doubt, as `show` names it: 3.then.1.")
+@click.option("--happened", is_flag=True, help="It did happen: go on after it.")
+@click.option("--output", "result", metavar="JSON", help="With --happened: the step's output, else null.")
+@click.option("--repeat", is_flag=True, help="Do it again.")
+@click.pass_context
+def resolve(
+    context: click.Context, job: tuple[int, None], path: str, happened: bool, result: str | None, repeat: bool
+) -> None:
+    """Settle a step in doubt: it did happen, or do it again."""
+    if happened == repeat:
+        raise UsageError("say one of --happened and --repeat")
+    if result is not None and not happened:
+        raise UsageError("--output is of a step that happened: say it with --happened")
+    value = None if result is None else _value(result)
+    opened(context).resolve(job[0], path, happened=happened, output=value, by=who())
+    settled = "it happened" if happened else "it is done again"
+    click.echo(f"{job[0]}: {safe(path)}: {settled}; the job goes on as soon as an engine runs")
+
+
+def _value(text: str) -> JsonValue:
+    from tui.cli_events import NotJson, parse
+
+    try:
+        return parse(os.fsencode(text), "--output")
+    except NotJson as error:
+        raise UsageError(str(error)) from error
+
+
+@cli.command()
+@output_option
+@click.pass_context
+def recipes(context: click.Context, format: str) -> None:
+    """The recipes: started or stopped, their revision, what is wrong."""
+    RECIPES.write(opened(context).recipes(), format)
+
+
+@cli.group()
+def recipe() -> None:
+    """One recipe and its revisions."""
+
+
+@recipe.command()
+@recipe_argument
+@click.pass_context
+def start(context: click.Context, name: str) -> None:
+    """Let it take events."""
+    state = opened(context).start_recipe(name, by=who())
+    click.echo(f"{safe(state.name)} takes events as long as an engine runs")
+
+
+@recipe.command()
+@recipe_argument
+@click.pass_context
+def stop(context: click.Context, name: str) -> None:
+    """Let it take no new events; its queued jobs and its reruns run."""
+    state = opened(context).stop_recipe(name, by=who())
+    click.echo(f"{safe(state.name)} takes no new events; what is queued runs, and reruns do")
+
+
+@recipe.command("show")
+@recipe_argument
+@output_option
+@click.pass_context
+def show_recipe(context: click.Context, name: str, format: str) -> None:
+    """Its state, and the text of its last revision."""
+    automation = opened(context)
+    state = automation.recipe(name)
+    last = next(iter(automation.revisions(name)), None)
+    if format == "table":
+        tables.write_recipe(state, last, sys.stdout)
+    else:
+        text = None if last is None else last.text
+        output.write_one({**output.recipe_json(state), "text": text}, format, sys.stdout)
+
+
+@recipe.command()
+@recipe_argument
+@output_option
+@click.pass_context
+def revisions(context: click.Context, name: str, format: str) -> None:
+    """Its revisions, newest first: each valid state of its file."""
+    REVISIONS.write(opened(context).revisions(name), format)
+
+
+@cli.command()
+@output_option
+@click.pass_context
+def status(context: click.Context, format: str) -> None:
+    """The engine, the jobs by status, the recipes and their last poll."""
+    state = opened(context).status()
+    if format == "table":
+        tables.write_status(state, sys.stdout)
+    else:
+        output.write_one(output.status_json(state), format, sys.stdout)
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A locale that cannot write a character gets its escape, never a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    cli(prog_name="jobdeck")

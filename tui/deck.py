@@ -1,0 +1,37 @@
+"""What screens and panels ask of the application, so that they need not import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from core.automation import Automation, EngineState
+from tui.widgets.bars import Said
+
+
+class Deck(Protocol):
+    """The application, as its screens see it."""
+
+    automation: Automation
+    engine_state: EngineState | None
+    recipe_notice: str
+    said: Said
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show `text` in the message line and keep it in the message log."""
+
+    def open_job(self, job_id: int, version: int | None = None) -> None:
+        """Open a job's detail: the latest version, unless one is named."""
+
+    def open_history(self, job_id: int) -> None:
+        """Open a job's versions."""
+
+    def copy(self, text: str) -> None:
+        """Put `text` on the clipboard and say which way it went."""
+
+    def edit(self, path: Path) -> str | None:
+        """Open a file in the editor, wait, and return what went wrong, or None."""
+
+    def when_painted(self, then: Callable[[], None]) -> None:
+        """Call `then` once the terminal has painted what was written so far."""

@@ -1,0 +1,161 @@
+"""The questions that stand between a key and its deed: a panel above the footer, with Cancel under the cursor."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from rich.text import Text
+from textual import events
+from textual.widget import Widget
+
+from core.reruns import Plan, Repeat, RevisionChange
+from data.records import Refusal
+from tui.actions import shown
+from tui.deck import Deck
+from tui.text import safe
+from tui.units import count
+
+CONFIRM = "c"
+"""The key that confirms; never the one that asked."""
+FIRST_IDS = 5
+"""How many of the jobs of a group a plan names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way out of a panel; never on the key that opened it, nor on one that a broken arrow key may send."""
+
+    key: str
+    label: str
+
+
+CANCEL = Choice("escape", "Cancel")
+
+
+class ConfirmPanel(Widget, can_focus=True):
+    """Lines that say what would happen, and the choices; resolves `answer` with the chosen key, or None for Cancel.
+
+    Keys that were pressed before the panel was on the terminal do nothing.
+    """
+
+    def __init__(self, lines: Iterable[Text], choices: Sequence[Choice], answer: Future[str | None]) -> None:
+        super().__init__()
+        self._lines = list(lines)
+        self._choices = (CANCEL, *choices)
+        self._answer = answer
+        self._at = 0
+        self._open_since: float | None = None
+
+    def on_mount(self) -> None:
+        """Take the focus, and keys from when the panel is seen."""
+        self.focus()
+        self.call_after_refresh(lambda: cast(Deck, self.app).when_painted(self._open))
+
+    def _open(self) -> None:
+        # An event's time is counted as keys' times are: what was typed ahead is older.
+        self._open_since = events.Event().time
+
+    def on_key(self, event: events.Key) -> None:
+        """Choose, cancel or move; nothing goes on to the screen below."""
+        if event.key == "ctrl+c":
+            return
+        event.stop()
+        if self._open_since is None or event.time < self._open_since:
+            return
+        if event.key in ("tab", "right", "l", "shift+tab", "left", "h") and event.key not in self._keys():
+            self._move(1 if event.key in ("tab", "right", "l") else -1)
+        elif event.key == "enter":
+            self._choose(self._choices[self._at])
+        elif event.key in ("escape", "q"):
+            self._choose(CANCEL)
+        else:
+            chosen = [choice for choice in self._choices[1:] if choice.key == event.key]
+            if chosen:
+                self._choose(chosen[0])
+
+    def _keys(self) -> set[str]:
+        return {choice.key for choice in self._choices}
+
+    def _move(self, step: int) -> None:
+        self._at = (self._at + step) % len(self._choices)
+        self.refresh()
+
+    def _choose(self, choice: Choice) -> None:
+        if not self._answer.done():
+            self._answer.set_result(None if choice is CANCEL else choice.key)
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        """Return the lines of text and the line of choices, two thirds of the screen at the most."""
+        return min(len(self._lines) + 1, max(self.app.size.height * 2 // 3, 3))
+
+    def render(self) -> Text:
+        """Return the lines that fit, and the choices as the last one."""
+        return panel_text(self._lines, self._choices, self._at, self.size.width, self.size.height)
+
+
+def panel_text(lines: Sequence[Text], choices: Sequence[Choice], at: int, width: int, height: int) -> Text:
+    """Return a panel's content, cut to `width` by `height` cells; the choices are always there."""
+    room = max(height - 1, 1)
+    kept = list(lines[:room])
+    if len(lines) > room:
+        kept[-1] = Text(f"  … {len(lines) - room + 1} more lines", style="dim")
+    text = Text(no_wrap=True, overflow="crop")
+    for number, line in enumerate(kept):
+        line = line.copy()
+        if number == 0:
+            line.stylize("reverse")
+        line.truncate(width, overflow="ellipsis")
+        text.append_text(line).append("\n")
+    for number, choice in enumerate(choices):
+        label = f"{shown(choice.key)} {choice.label}"
+        text.append(f">{label}<" if number == at else f" {label} ", style="bold reverse" if number == at else "bold")
+        text.append(" ")
+    return text
+
+
+def plan_panel(plan: Plan) -> list[Text]:
+    """Return what rerunning would do: how many, who not and why, from which revision to which, and what repeats."""
+    lines = [Text(f"Rerun: {len(plan.requested):,} run, {len(plan.refused):,} not", style="bold")]
+    lines += _refused(plan.refused)
+    lines += [_revision(change) for change in plan.revisions]
+    lines += _repeats(plan.repeats)
+    return lines
+
+
+def _refused(refused: Iterable[Refusal]) -> list[Text]:
+    groups: dict[str, list[Refusal]] = defaultdict(list)
+    for refusal in refused:
+        groups[refusal.code].append(refusal)
+    return [_group(code, group) for code, group in groups.items()]
+
+
+def _group(code: str, group: list[Refusal]) -> Text:
+    ids = ", ".join(str(refusal.id) for refusal in group[:FIRST_IDS])
+    more = ", …" if len(group) > FIRST_IDS else ""
+    why = Text.assemble((f"  not {len(group):,} ({safe(code)})", "yellow"), f": {ids}{more}")
+    return why.append(f" — {safe(group[0].message)}")
+
+
+def _revision(change: RevisionChange) -> Text:
+    name, jobs = safe(change.recipe), count(change.jobs, "job")
+    if change.ran == change.will_run:
+        return Text(f"  {name}: r{change.will_run}, as it ran ({jobs})")
+    ran = "no revision" if change.ran is None else f"r{change.ran}"
+    return Text.assemble(f"  {name}: ran {ran}, ", (f"will run r{change.will_run}", "bold"), f" ({jobs})")
+
+
+def _repeats(repeats: Sequence[Repeat]) -> list[Text]:
+    if not repeats:
+        return []
+    head = Text("  Completed before, and would happen again:", style="bold yellow")
+    recipes = {repeat.recipe for repeat in repeats}
+    return [head, *(_repeat(repeat, named=len(recipes) > 1) for repeat in repeats)]
+
+
+def _repeat(repeat: Repeat, named: bool) -> Text:
+    recipe = f"{safe(repeat.recipe)}: " if named else ""
+    return Text(f"    {recipe}{safe(repeat.path)} {safe(repeat.action)} — {count(repeat.jobs, 'job')}")

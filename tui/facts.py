@@ -1,0 +1,209 @@
+"""What the job's screens say of a job, its versions and its recipe, as lines; needs no screen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from data.records import Error, JobDetail, RecipeState, StepRecord, Version
+from data.states import Status, StepStatus
+from tui.json_lines import Section
+from tui.text import safe
+from tui.units import elapsed, local
+from tui.words import WORDS, unicode_output
+
+DOT = " · "
+FULL = 7
+"""Lines of facts where there is room; with fewer, the title, the outcome and the error come first."""
+
+
+def facts(detail: JobDetail, width: int, height: int) -> Text:
+    """Return what stands above the steps, at most `height` lines: title, outcome, clocks, error, note, warnings."""
+    job, version = detail.job, detail.version
+    lines = [Text.assemble((f"{job.id} ", "bold"), (safe(job.title), "bold")), _outcome(detail)]
+    lines += [_error(version.error)] if version.error else []
+    lines.append(Text(_clocks(detail)))
+    lines += [Text(f"note: {safe(version.note)}")] if version.note else []
+    lines += [Text(f"trigger event{_expired(detail)}")] if not job.trigger_stored else []
+    lines += [Text(f"warning: {safe(warning)}", style="yellow") for warning in version.warnings]
+    return _stack(lines, width, height)
+
+
+def _stack(lines: list[Text], width: int, height: int) -> Text:
+    if height < FULL:
+        lines = lines[:height]
+    if len(lines) > height:
+        lines = [*lines[: height - 1], Text(f"… {len(lines) - height + 1} more: jobdeck show tells all", style="dim")]
+    for line in lines:
+        line.truncate(max(width, 1), overflow="ellipsis")
+    return Text("\n").join(lines)
+
+
+def _outcome(detail: JobDetail) -> Text:
+    version = detail.version
+    place = f"version {version.number} of {detail.job.versions}" + ("" if version.latest else ", not the latest")
+    revision = "" if version.recipe_revision is None else f" r{version.recipe_revision}"
+    asked = f"by {safe(version.requested_by)}" if version.requested_by else ""
+    parts = [place, f"{safe(detail.job.recipe)}{revision}", _mode(version), asked]
+    return Text.assemble(mark(version.status), DOT, (DOT.join(part for part in parts if part), ""))
+
+
+def _mode(version: Version) -> str:
+    mode = {"first": "", "start": "rerun"}.get(version.mode, safe(version.mode))
+    again = f"attempt {version.attempt}" if version.attempt > 1 else ""
+    return DOT.join(part for part in (mode, again) if part)
+
+
+def _error(error: Error) -> Text:
+    place = f" at {safe(error.step)}" if error.step else ""
+    return Text.assemble((f"error{place}: ", "bold red"), (safe(error.message), "red"))
+
+
+def _clocks(detail: JobDetail) -> str:
+    job, version = detail.job, detail.version
+    clock = _Clock()
+    parts = [f"received {clock.tell(job.received_at)}"]
+    if job.first_started_at:
+        parts.append(f"first ran {clock.tell(job.first_started_at)}")
+    if version.started_at and version.number > 1:
+        parts[-1] += f", {'last' if version.latest else 'this one'} {clock.tell(version.started_at)}"
+    if version.duration_ms is not None:
+        parts.append(f"took {elapsed(version.duration_ms)}")
+    return DOT.join(parts)
+
+
+class _Clock:
+    """Tells moments one after the other, a day only where it is another one."""
+
+    def __init__(self) -> None:
+        self._day = ""
+
+    def tell(self, moment: dt.datetime) -> str:
+        day, time = local(moment).split(" ")
+        told = time if day == self._day else f"{day} {time}"
+        self._day = day
+        return told
+
+
+def _expired(detail: JobDetail) -> str:
+    return "" if detail.job.trigger_stored else f": {_not_stored(detail)}"
+
+
+def _not_stored(detail: JobDetail) -> str:
+    job = detail.job
+    if job.trigger_expired_at is None:
+        return "not stored"
+    return f"removed {local(job.trigger_expired_at)} by retention ({safe(job.trigger_expired_by or '')})"
+
+
+def mark(status: Status | StepStatus, glyph: bool = True, word: bool = True) -> Text:
+    """Return a status as glyph, word, or both, in its colour."""
+    told = WORDS[status]
+    shown = told.glyph if unicode_output() else told.ascii
+    return Text(" ".join(([shown] if glyph else []) + ([told.word] if word else [])), style=told.style)
+
+
+def sections(detail: JobDetail, step: StepRecord | None, trigger: bool) -> list[Section]:
+    """Return what the data pane shows: of the trigger its event, of a step its error, input and output."""
+    if trigger:
+        return [Section("trigger", detail.trigger)] if detail.job.trigger_stored else []
+    if step is None:
+        return []
+    parts = [Section("error", _error_value(step.error))] if step.error else []
+    if step.has_input or step.input is not None:
+        parts.append(Section("input", step.input))
+    if step.output is not None or step.status in (StepStatus.SUCCEEDED, StepStatus.REUSED):
+        parts.append(Section("output", step.output))
+    return parts
+
+
+def data_title(detail: JobDetail, step: StepRecord | None, trigger: bool) -> Text:
+    """Return the title above the data: whose it is."""
+    if trigger:
+        return Text(f"trigger event{_expired(detail)}", style="bold")
+    if step is None:
+        return Text("")
+    name = " ".join(part for part in (step.path, safe(step.id), safe(step.action or "")) if part)
+    text = Text.assemble((name, "bold"), DOT, mark(step.status))
+    if step.error is None and step.output is None and not step.has_input:
+        text.append(f"{DOT}nothing recorded", style="dim")
+    return text
+
+
+def _error_value(error: Error) -> dict[str, object]:
+    told = {"message": error.message, "kind": error.kind, "step": error.step, "status": error.status}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def not_latest(number: int, versions: int) -> str:
+    """Return why a version that is not the latest cannot be rerun."""
+    return f"version {number} of {versions} is not the latest; L opens it"
+
+
+def version_line(version: Version, width: int) -> Text:
+    """Return a version as a line of the history; what does not fit a narrow screen goes last."""
+    revision = "-" if version.recipe_revision is None else f"r{version.recipe_revision}"
+    text = Text(f"{version.number:>4}{'*' if version.latest else ' '} ", style="")
+    text.append_text(_padded(mark(version.status), 13)).append(f"{revision:>5}  ")
+    text.append(f"{local(version.started_at or version.requested_at):19}  ")
+    text.append(f"{elapsed(version.duration_ms):>8}  ")
+    text.append(f"{_mode(version) or 'first':6}")
+    if version.requested_by:
+        text.append(f" by {safe(version.requested_by, 24)}")
+    if version.note:
+        text.append(f"{DOT}{safe(version.note, width)}")
+    if version.error:
+        text.append(f"{DOT}{safe(version.error.message, width)}", style="red")
+    return text
+
+
+HISTORY_HEADING = f"{'ver':>6} {'status':13}{'rev':>5}  {'ran':19}  {'took':>8}  mode, by whom, note, error"
+
+
+def recipe_lines(state: RecipeState) -> tuple[Text, list[Text]]:
+    """Return a recipe's line, and what is to be said of its file and its trigger."""
+    revision = "  -" if state.revision is None else f"r{state.revision}"
+    line = Text.assemble((f"{safe(state.name, 30):30} ", "bold"), _padded(_running(state), 9), f"{revision:>5}  ")
+    told = _told(state)
+    line.append_text(told[0].copy() if told else Text("ok", style="green"))
+    return line, told
+
+
+def _running(state: RecipeState) -> Text:
+    return Text("started", style="green") if state.started else Text("stopped", style="yellow")
+
+
+def _told(state: RecipeState) -> list[Text]:
+    keeps = f"r{state.revision} keeps running" if state.revision is not None else "it never ran"
+    told = []
+    if not state.present:
+        told.append(Text(f"its file is gone; {keeps}", style="red"))
+    for number, problem in enumerate(state.problems):
+        ahead = f"broken at {problem.line}:{problem.column} — {keeps}: " if number == 0 else f"{safe(str(problem))}"
+        told.append(Text(ahead + (safe(problem.message) if number == 0 else ""), style="red"))
+    if state.warning:
+        told.append(Text(f"warning: {safe(state.warning)}", style="yellow"))
+    return told
+
+
+def notice(states: Iterable[RecipeState]) -> str:
+    """Return one sentence on the recipes whose file is broken, empty where none is."""
+    broken = [state for state in states if state.problems]
+    if not broken:
+        return ""
+    first, problem = broken[0], broken[0].problems[0]
+    keeps = f"r{first.revision} keeps running" if first.revision is not None else "it never ran"
+    others = f" (and {len(broken) - 1} more: 2)" if len(broken) > 1 else ""
+    return f"{problem.file} is broken at {problem.line}:{problem.column} — {keeps}{others}: {problem.message}"
+
+
+def _padded(text: Text, width: int) -> Text:
+    text.truncate(width, pad=True)
+    return text
+
+
+def versions_rows(versions: Sequence[Version], width: int) -> list[tuple[int, Text]]:
+    """Return the history's lines, each with its version's number."""
+    return [(version.number, version_line(version, width)) for version in versions]

@@ -1,0 +1,45 @@
+"""Finds actions by their names for the command palette; what is off says why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from tui.actions import Action, shown
+from tui.screens.base import DeckScreen
+
+
+class ActionProvider(Provider):
+    """The actions of the screen below the palette and of what has its focus."""
+
+    async def discover(self) -> Hits:
+        """Yield all."""
+        for action in self._offered():
+            yield DiscoveryHit(self._display(action), self._call(action), text=action.label)
+
+    async def search(self, query: str) -> Hits:
+        """Yield those that match."""
+        matcher = self.matcher(query)
+        for action in self._offered():
+            score = matcher.match(action.label)
+            if score > 0:
+                yield Hit(score, self._display(action), self._call(action), text=action.label)
+
+    def _offered(self) -> list[Action]:
+        screen = self.screen
+        return screen.offered() if isinstance(screen, DeckScreen) else []
+
+    def _display(self, action: Action) -> Content:
+        why = self.screen.blocked(action.id) if isinstance(self.screen, DeckScreen) else None
+        return Content(f"{shown(action.keys[0])}  {action.label}" + (f" — off: {why}" if why else ""))
+
+    def _call(self, action: Action) -> Callable[[], Awaitable[None]]:
+        nodes = self.focused.ancestors_with_self if self.focused is not None else [self.screen, self.app]
+        node = next(node for node in nodes if hasattr(node, f"action_{action.id}"))
+
+        async def call() -> None:
+            await self.app.run_action(action.id, node)
+
+        return call

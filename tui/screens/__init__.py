@@ -1,0 +1,1 @@
+"""The screens: layout and keys; what they show is computed elsewhere."""

@@ -1,0 +1,267 @@
+"""What every screen has: header, message line, footer, questions above the footer, reads in threads, live updates."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import ClassVar, ParamSpec, TypeVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from core.automation import actor
+from core.errors import JobdeckError, Refused
+from core.reruns import Rerun, Selection
+from data.records import RecipeState, Refusal
+from tui.actions import Action, actions, bindings
+from tui.deck import Deck
+from tui.dialogs import CONFIRM, Choice, ConfirmPanel, plan_panel
+from tui.facts import notice
+from tui.units import count
+from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ROOT = "jobs"
+"""The mode at the root."""
+PERIOD = 0.25
+"""Seconds between two looks at whether the store moved."""
+SHARE = 4
+"""A look that takes long is followed by a pause this many times as long."""
+
+
+class DeckScreen(Screen[None], inherit_bindings=False):
+    """A screen: between header and footer what `body` yields."""
+
+    WHERE: ClassVar[str] = ""
+    """Its place in the table of actions."""
+    BINDINGS = [*bindings("screen")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moved_at: int | None = None
+        self._look_after = 0.0
+        self._looking = False
+        self._asking = False
+        self._timer: Timer | None = None
+
+    @property
+    def deck(self) -> Deck:
+        """The application."""
+        return cast(Deck, self.app)
+
+    def compose(self) -> ComposeResult:
+        """Yield header, body, message line, footer."""
+        yield HeaderBar()
+        yield from self.body()
+        yield MessageLine(id="message")
+        yield FooterBar()
+
+    def body(self) -> Iterable[Widget]:
+        """Yield what the screen is about."""
+        return ()
+
+    def place(self) -> str:
+        """Return where one is, for the header."""
+        return self.WHERE
+
+    def blocked(self, action: str) -> str | None:
+        """Return why an action does nothing now, or None."""
+        return None
+
+    def on_mount(self) -> None:
+        """Follow what the application knows, and the store."""
+        self._timer = self.set_interval(PERIOD, self._look, pause=not self.is_current)
+        for name in ("engine_state", "recipe_notice"):
+            self.watch(self.app, name, self.show_header)
+        self.watch(self.app, "said", self._show_message)
+        self.show_footer()
+
+    def on_screen_suspend(self) -> None:
+        """Keep still: Textual paints the whole of the screen above whenever the one below it stirs."""
+        if self._timer is not None:
+            self._timer.pause()
+
+    def on_screen_resume(self) -> None:
+        """Catch up."""
+        if self._timer is not None:
+            self._timer.resume()
+            self.show_header()
+            self._show_message(self.deck.said)
+
+    # The bars
+
+    def show_header(self) -> None:
+        """Bring the header up to date."""
+        if self.is_current:
+            self.query_one(HeaderBar).tell(self.place(), self.deck.engine_state, self.deck.recipe_notice)
+
+    def show_footer(self) -> None:
+        """Bring the footer up to date; call it when what is blocked may have changed."""
+        self.query_one(FooterBar).tell(self.offered(), self.off())
+
+    def offered(self) -> list[Action]:
+        """Return the actions of this screen, then those of what has the focus, then the common ones."""
+        inner = getattr(self.focused, "WHERE", ())
+        return actions(self.WHERE, *inner, "screen", "global")
+
+    def off(self) -> set[str]:
+        """Return the ids of the actions that do nothing now."""
+        return {action.id for action in actions(self.WHERE) if self.blocked(action.id)}
+
+    def _show_message(self, said: Said) -> None:
+        if self.is_current:
+            self.query_one(MessageLine).tell(said)
+
+    # Work off the event loop
+
+    async def read(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `call` returns, from a thread."""
+        return await asyncio.to_thread(call, *args, **kwargs)
+
+    def act(self, work: Awaitable[None], group: str = "act") -> None:
+        """Do `work` beside the event loop's other work; an error on purpose becomes a message."""
+        self.run_worker(self._told(work), group=group)
+
+    async def _told(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except JobdeckError as error:
+            self.deck.say(str(error), error=True)
+
+    # Live
+
+    async def reload(self) -> None:
+        """Read anew what is shown; called when something in the store may have moved."""
+
+    def action_refresh_now(self) -> None:
+        """Read again, moved or not."""
+        self.act(self.reload(), group="look")
+
+    def _look(self) -> None:
+        if self.is_current and not self._looking and time.monotonic() >= self._look_after:
+            self._looking = True
+            self.act(self._look_once(), group="look")
+
+    async def _look_once(self) -> None:
+        began = time.monotonic()
+        try:
+            moved_at = await self.read(self.deck.automation.changes)
+            if moved_at != self._moved_at:
+                await self.reload()
+                self._moved_at = moved_at
+        finally:
+            self._looking = False
+            self._look_after = time.monotonic() + SHARE * (time.monotonic() - began)
+
+    # Questions
+
+    async def ask(self, lines: Sequence[Text], *choices: Choice) -> str | None:
+        """Show a panel and return the key of the choice made, None for Cancel; only from a worker."""
+        if self._asking:
+            return None
+        self._asking = True
+        focused = self.focused
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        panel = ConfirmPanel(lines, choices, answer)
+        try:
+            await self.mount(panel, before="#message")
+            return await answer
+        finally:
+            self._asking = False
+            await panel.remove()
+            if focused is not None and focused.is_attached:
+                focused.focus()
+
+    async def rerun(self, selection: Selection) -> Rerun | None:
+        """Show the plan, and rerun if it is confirmed; None where no job was queued. Only from a worker.
+
+        Why a single job was refused goes to the message line. A plan that no longer holds is made and asked anew.
+        """
+        automation = self.deck.automation
+        while True:
+            plan = await self.read(automation.plan, selection)
+            if not plan.requested:
+                self.deck.say(_why_none(plan.refused), error=True)
+                return None
+            if await self.ask(plan_panel(plan), Choice(CONFIRM, f"rerun {count(len(plan.requested), 'job')}")) is None:
+                return None
+            try:
+                done = await self.read(automation.rerun, selection, by=actor(), plan=plan.digest)
+            except Refused as refused:
+                if refused.code != "plan_changed":
+                    raise
+                self.deck.say(str(refused), error=True)
+                continue
+            if not done.requested:
+                self.deck.say(_why_none(done.refused), error=True)
+                return None
+            return done
+
+    # Common deeds
+
+    def action_back(self) -> None:
+        """Go back one level, at last to the jobs; never out of the application."""
+        if len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+        else:
+            self.app.switch_mode(ROOT)
+
+    def action_leave(self) -> None:
+        """Go back one level; from the jobs, quit."""
+        if len(self.app.screen_stack) == 1 and self.app.current_mode == ROOT:
+            self.app.exit()
+        else:
+            DeckScreen.action_back(self)
+
+    def action_next_pane(self) -> None:
+        """Focus the next pane."""
+        self.focus_next()
+        self.show_footer()
+
+    def action_previous_pane(self) -> None:
+        """Focus the previous pane."""
+        self.focus_previous()
+        self.show_footer()
+
+    async def edit_recipe(self, name: str) -> None:
+        """Edit a recipe's file, check it, and say what became of it; only from a worker."""
+        before = await self._state(name)
+        path = await self.read(self.deck.automation.recipe_path, name)
+        wrong = self.deck.edit(path)
+        if wrong:
+            self.deck.say(wrong, error=True)
+            return
+        after = await self._state(name)
+        said = edited(name, before, after)
+        self.deck.say(said.text, said.error)
+        await self.reload()
+
+    async def _state(self, name: str) -> RecipeState | None:
+        # Reading all recipes is what reads the files and stores a changed one.
+        states = await self.read(self.deck.automation.recipes)
+        self.deck.recipe_notice = notice(states)
+        return next((state for state in states if state.name == name), None)
+
+
+def _why_none(refused: Sequence[Refusal]) -> str:
+    if not refused:
+        return "there is nothing to rerun"
+    more = f" (and {len(refused) - 1:,} more)" if len(refused) > 1 else ""
+    return refused[0].message + more
+
+
+def edited(name: str, before: RecipeState | None, after: RecipeState | None) -> Said:
+    """Return what to say after a recipe's file was edited."""
+    if after is None or not after.present:
+        return Said(f"{name}: the recipe's file is gone; e writes it anew", error=True)
+    if after.problems:
+        return Said(f"{after.problems[0]} — e edits again", error=True)
+    if before is not None and before.revision == after.revision:
+        return Said(f"{name} is unchanged: r{after.revision}")
+    return Said(f"{name}: r{after.revision} stored; r reruns with it")

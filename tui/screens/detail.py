@@ -1,0 +1,286 @@
+"""One job as one version shows it: facts, steps, and the data of the step under the cursor; rerun in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+from rich.text import Text
+from textual import events
+from textual.containers import Container
+from textual.geometry import Size
+from textual.widget import Widget
+
+from core.automation import actor
+from core.errors import NotFound
+from core.reruns import Selection
+from data.records import JobDetail, StepRecord
+from data.states import ENDED, StepStatus
+from tui.actions import bindings
+from tui.dialogs import Choice
+from tui.facts import FULL, data_title, facts, not_latest, sections
+from tui.screens.base import DeckScreen
+from tui.text import safe
+from tui.widgets.bars import Bar
+from tui.widgets.json_view import JsonPane, JsonView
+from tui.widgets.lines import LineList
+from tui.widgets.step_tree import TRIGGER, StepTree
+
+WIDE = 100
+"""Columns from which steps and data stand side by side."""
+SHORT = 16
+"""Lines below which only the pane with the focus is shown."""
+HAPPENED, REPEAT = "h", "g"
+
+
+@runtime_checkable
+class Ordered(Protocol):
+    """A screen below that knows which job comes after which."""
+
+    def neighbour(self, job_id: int, step: int) -> int | None:
+        """Return the job `step` places further in the order shown, None past its ends."""
+
+
+class DetailScreen(DeckScreen):
+    """A job's version; after a rerun asked for here, the new one."""
+
+    WHERE = "detail"
+    BINDINGS = [*bindings("detail")]
+
+    def __init__(self, job_id: int, version: int | None = None) -> None:
+        super().__init__()
+        self.job_id = job_id
+        self.version = version
+        self.detail: JobDetail | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield Bar(id="facts")
+        with Container(id="panes"):
+            yield StepTree()
+            yield JsonPane()
+
+    def place(self) -> str:
+        return f"jobs > {self.job_id}" + (f".{self.version}" if self.version else "")
+
+    def on_mount(self) -> None:
+        self.query_one(StepTree).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Place the panes as the size allows."""
+        self.set_class(event.size.width >= WIDE, "wide")
+        self.set_class(event.size.height < SHORT, "short")
+        self._show_facts(event.size)
+
+    # Reading
+
+    async def reload(self) -> None:
+        """Read the version anew; one that ended changes no more, so of it only the job."""
+        shown = self.detail
+        if shown is not None and shown.version.number == self.version and shown.version.status in ENDED:
+            job = await self.read(self.deck.automation.job, self.job_id)
+            if job == shown.job:
+                return
+        await self._open(self.version)
+
+    async def _open(self, number: int | None) -> None:
+        try:
+            detail = await self.read(self.deck.automation.detail, self.job_id, number)
+        except NotFound as missing:
+            self.deck.say(str(missing), error=True)
+            return
+        self.version = detail.version.number
+        if detail != self.detail:
+            self.detail = detail
+            self._show()
+
+    def _show(self) -> None:
+        assert self.detail is not None
+        self._show_facts(self.app.size)
+        self.query_one(StepTree).show(self.detail)
+        self._show_data()
+        self.show_header()
+        self.show_footer()
+
+    def _show_facts(self, size: Size) -> None:
+        if self.detail is not None:
+            height = 3 if size.height < SHORT else FULL
+            self.query_one("#facts", Bar).show(facts(self.detail, size.width, height))
+
+    def _show_data(self) -> None:
+        if self.detail is None:
+            return
+        tree = self.query_one(StepTree)
+        trigger = tree.selected_key == TRIGGER
+        parts = sections(self.detail, tree.selected, trigger)
+        name = (self.job_id, self.version, tree.selected_key)
+        self.query_one(JsonPane).show(name, data_title(self.detail, tree.selected, trigger), parts)
+
+    def on_line_list_moved(self, event: LineList.Moved) -> None:
+        """Show the data of the step under the cursor."""
+        if isinstance(event.lines, StepTree):
+            self._show_data()
+            self.show_footer()
+
+    def on_line_list_opened(self, event: LineList.Opened) -> None:
+        """Go from a step to its data."""
+        self._to_data(True)
+
+    def on_json_view_said(self, event: JsonView.Said) -> None:
+        """Tell what a search found."""
+        self.deck.say(event.text)
+
+    # Panes
+
+    def action_next_pane(self) -> None:
+        """From the steps to the data, and back."""
+        self._to_data(not self.has_class("on-data"))
+
+    def action_previous_pane(self) -> None:
+        """The same: there are two."""
+        self.action_next_pane()
+
+    def _to_data(self, data: bool) -> None:
+        self.set_class(data, "on-data")
+        self.query_one(JsonView if data else StepTree).focus()
+        self.call_after_refresh(self.show_footer)
+
+    def action_back(self) -> None:
+        """End the search in the data, or go back."""
+        view = self.query_one(JsonView)
+        if view.searching:
+            view.clear_search()
+        else:
+            super().action_back()
+
+    # Rerunning
+
+    def blocked(self, action: str) -> str | None:
+        """Return why an action is greyed, or None."""
+        if self.detail is None:
+            return "the job is being read"
+        job, version = self.detail.job, self.detail.version
+        if action == "rerun":
+            if version.number != job.versions:
+                return not_latest(version.number, job.versions)
+            return job.rerun_blocked.message if job.rerun_blocked else None
+        if action == "latest" and version.number == job.versions:
+            return f"version {version.number} is the latest"
+        if action == "settle" and self._doubtful() is None:
+            return "no step is in doubt"
+        return None
+
+    def action_rerun(self) -> None:
+        """Ask, and rerun the job; on a version that cannot be rerun, say why."""
+        if self.detail is None:
+            return
+        version, versions = self.detail.version.number, self.detail.job.versions
+        if version != versions:
+            self.deck.say(not_latest(version, versions), error=True)
+        else:
+            # What else was in the way may be gone since: the plan knows.
+            self.act(self._rerun())
+
+    async def _rerun(self) -> None:
+        if await self.rerun(Selection(ids=(self.job_id,), version=self.version)):
+            await self._open(None)
+            self.deck.say(f"{self.job_id} runs again as version {self.version}")
+
+    # Versions and jobs
+
+    def action_latest(self) -> None:
+        """Open the latest version."""
+        self.act(self._open(None))
+
+    def action_next_version(self) -> None:
+        """Open the next version."""
+        self._step_version(1)
+
+    def action_previous_version(self) -> None:
+        """Open the version before."""
+        self._step_version(-1)
+
+    def _step_version(self, step: int) -> None:
+        if self.detail is None:
+            return
+        wanted = self.detail.version.number + step
+        if 1 <= wanted <= self.detail.job.versions:
+            self.act(self._open(wanted))
+        else:
+            self.deck.say(f"version {self.detail.version.number} is the {'last' if step > 0 else 'first'}")
+
+    def action_next_job(self) -> None:
+        """Open the next job in the order of the report."""
+        self._step_job(1)
+
+    def action_previous_job(self) -> None:
+        """Open the job before in the order of the report."""
+        self._step_job(-1)
+
+    def _step_job(self, step: int) -> None:
+        below = next((screen for screen in reversed(self.app.screen_stack[:-1]) if isinstance(screen, Ordered)), None)
+        wanted = below.neighbour(self.job_id, step) if below else None
+        if wanted is None:
+            self.deck.say("no further job in the report")
+            return
+        self.job_id, self.version, self.detail = wanted, None, None
+        self.act(self._open(None))
+
+    def action_history(self) -> None:
+        """Open the job's versions."""
+        self.deck.open_history(self.job_id)
+
+    # A step in doubt
+
+    def _doubtful(self) -> StepRecord | None:
+        steps = self.detail.steps if self.detail else ()
+        selected = self.query_one(StepTree).selected
+        if selected is not None and selected.status == StepStatus.IN_DOUBT:
+            return selected
+        return next((step for step in steps if step.status == StepStatus.IN_DOUBT), None)
+
+    def action_settle(self) -> None:
+        """Ask what became of the step in doubt, and go on accordingly."""
+        step = self._doubtful()
+        if step is None:
+            self.deck.say(self.blocked("settle") or "", error=True)
+            return
+        self.act(self._settle(step))
+
+    async def _settle(self, step: StepRecord) -> None:
+        choice = await self.ask(
+            settle_panel(self.job_id, step), Choice(HAPPENED, "it happened"), Choice(REPEAT, "do it again")
+        )
+        if choice is None:
+            return
+        happened = choice == HAPPENED
+        await self.read(self.deck.automation.resolve, self.job_id, step.path, happened=happened, by=actor())
+        self.deck.say(f"{step.path} " + ("is taken as done" if happened else "is done again"))
+        await self._open(self.version)
+
+    # Elsewhere
+
+    def action_edit(self) -> None:
+        """Edit the recipe."""
+        if self.detail is not None:
+            self.act(self.edit_recipe(self.detail.job.recipe))
+
+    def action_copy_id(self) -> None:
+        """Copy the job's id."""
+        self.deck.copy(str(self.job_id))
+
+    def action_copy_command(self) -> None:
+        """Copy the command that shows the same."""
+        self.deck.copy(f"jobdeck show {self.job_id} --version {self.version}")
+
+
+def settle_panel(job_id: int, step: StepRecord) -> list[Text]:
+    """Return what is known of a step in doubt, and what each choice does."""
+    name = f"{step.path} {safe(step.id)} {safe(step.action or '')}".rstrip()
+    why = f": {safe(step.error.message)}" if step.error else ""
+    return [
+        Text(f"In doubt: {name}{why}", style="bold"),
+        Text("  Nobody knows whether the write happened. Look there first, then say:"),
+        Text("  it happened: go on after it, its output is null; with an output:"),
+        Text(f"    jobdeck resolve {job_id} --step {safe(step.path)} --happened --output JSON"),
+        Text("  do it again: if it did happen, it happens twice"),
+    ]

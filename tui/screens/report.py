@@ -1,0 +1,305 @@
+"""The jobs report: the table, what it is filtered and sorted by, and the verbs on marked jobs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import PurePath
+
+from rich.text import Text
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
+
+from core.reruns import Rerun, Selection
+from data.records import SORT_COLUMNS, Job, JobFilter, Sort
+from data.states import Status
+from tui.actions import bindings
+from tui.columns import COLUMNS
+from tui.dialogs import Choice, count
+from tui.narrow import NarrowCompositor
+from tui.screens.base import DeckScreen
+from tui.text import safe
+from tui.widgets.bars import Bar
+from tui.widgets.job_table import JobTable
+from tui.words import WORDS
+
+DEBOUNCE = 0.2
+"""Seconds without a key after which typed text filters."""
+FAILED = frozenset({Status.FAILED})
+_STATUS_KEYS = {
+    Status.QUEUED: "u", Status.RUNNING: "r", Status.SUCCEEDED: "s", Status.FAILED: "f", Status.CANCELED: "c",
+    Status.IN_DOUBT: "d",
+}  # fmt: skip
+ALL = "a"
+_MENU_KEYS = "abcdefgijkmn"
+FIRST_RUN = 'No jobs yet. a starts the engine; jobdeck send RECIPE FILE hands it an event.'
+NONE_FOUND = "No job matches. Esc shows all again."
+
+
+class ReportScreen(DeckScreen):
+    """All jobs, as filtered and sorted."""
+
+    WHERE = "report"
+    BINDINGS = [*bindings("report")]
+    DEFAULT_CSS = "ReportScreen #search { display: none; } ReportScreen #search.open { display: block; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = NarrowCompositor()
+        self._typing: Timer | None = None
+        self._none_under_cursor = True
+
+    def body(self) -> Iterable[Widget]:
+        yield Bar(id="told-filter")
+        yield JobTable(self.deck.automation.report)
+        search = Input(id="search", placeholder="text in title, event key or error; #812 is a job's id",
+                       select_on_focus=False)
+        search.cursor_blink = False
+        yield search
+
+    def place(self) -> str:
+        return f"jobs · {PurePath(self.deck.automation.workspace).name}"
+
+    def on_mount(self) -> None:
+        self.table.focus()
+        self.table.change(JobFilter(), Sort())
+
+    @property
+    def table(self) -> JobTable:
+        """The table."""
+        return self.query_one(JobTable)
+
+    @property
+    def _search(self) -> Input:
+        return self.query_one("#search", Input)
+
+    def neighbour(self, job_id: int, step: int) -> int | None:
+        """Return the job `step` places further in the order shown, None past its ends."""
+        return self.table.neighbour(job_id, step)
+
+    async def reload(self) -> None:
+        """Read anew what is shown."""
+        await self.table.reload()
+
+    def on_job_table_changed(self) -> None:
+        """Tell what is shown."""
+        table = self.table
+        table.notice = NONE_FOUND if table.filter != JobFilter() else FIRST_RUN
+        self.query_one("#told-filter", Bar).show(told(table, self.size.width))
+        if (table.current is None) != self._none_under_cursor:
+            self._none_under_cursor = table.current is None
+            self.show_footer()
+
+    def on_job_table_opened(self, event: JobTable.Opened) -> None:
+        """Open the job."""
+        self.deck.open_job(event.job.id)
+
+    def blocked(self, action: str) -> str | None:
+        needs_job = ("rerun", "history", "edit", "copy_id", "mark")
+        return "no job is under the cursor" if action in needs_job and self.table.current is None else None
+
+    def action_back(self) -> None:
+        """Close the text filter, end the range, take the filter away; then go back."""
+        table = self.table
+        if self._search.has_class("open"):
+            self._close_search()
+            self._filter(replace(table.filter, search=""))
+        elif table.in_range:
+            table.end_range()
+        elif table.filter != JobFilter():
+            self._filter(JobFilter())
+        else:
+            super().action_back()
+
+    # Filters
+
+    def _filter(self, filter: JobFilter) -> None:
+        if filter != self.table.filter:
+            self.table.change(filter, self.table.sort)
+
+    def action_filter(self) -> None:
+        """Type a text to filter by."""
+        self._search.value = self.table.filter.search
+        self._search.add_class("open")
+        self._search.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter when the typing rests."""
+        if self._typing is not None:
+            self._typing.stop()
+        if self._search.has_class("open"):
+            self._typing = self.set_timer(DEBOUNCE, self._filter_typed)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Filter by what was typed, and go to the jobs."""
+        self._filter_typed()
+        self._close_search()
+
+    def _filter_typed(self) -> None:
+        self._filter(replace(self.table.filter, search=self._search.value.strip()))
+
+    def _close_search(self) -> None:
+        if self._typing is not None:
+            self._typing.stop()
+        self._search.remove_class("open")
+        self.table.focus()
+
+    def action_failed_only(self) -> None:
+        """Show failed jobs only, or all statuses again."""
+        filter = self.table.filter
+        self._filter(replace(filter, statuses=frozenset() if filter.statuses == FAILED else FAILED))
+
+    def action_filter_status(self) -> None:
+        """Choose a status to filter by."""
+        self.act(self._choose_status())
+
+    async def _choose_status(self) -> None:
+        choices = [Choice(key, WORDS[status].word) for status, key in _STATUS_KEYS.items()]
+        key = await self.ask([Text("Show which jobs?", style="bold")], *choices, Choice(ALL, "all"))
+        if key is not None:
+            statuses = frozenset(status for status, its in _STATUS_KEYS.items() if its == key)
+            self._filter(replace(self.table.filter, statuses=statuses))
+
+    def action_filter_value(self) -> None:
+        """Show only jobs with the status or recipe under the cursor."""
+        column, job, filter = self.table.column, self.table.current, self.table.filter
+        if job is None or column is None:
+            return
+        if column.column.id == "status":
+            self._filter(replace(filter, statuses=frozenset({job.status})))
+        elif column.column.id == "recipe":
+            self._filter(replace(filter, recipe=job.recipe))
+        else:
+            self.deck.say("h and l go to the column of the status or the recipe; , then shows only that value")
+
+    def action_exclude_value(self) -> None:
+        """Leave out jobs with the status under the cursor."""
+        column, job, filter = self.table.column, self.table.current, self.table.filter
+        if job is None or column is None or column.column.id != "status":
+            self.deck.say("h and l go to the column of the status; - then leaves that status out")
+            return
+        self._filter(replace(filter, statuses=frozenset(filter.statuses or Status) - {job.status}))
+
+    def action_sort_menu(self) -> None:
+        """Choose the column to sort by."""
+        self.act(self._choose_sort())
+
+    async def _choose_sort(self) -> None:
+        columns = [column for column in COLUMNS if column.sort in SORT_COLUMNS]
+        choices = [Choice(key, column.title) for key, column in zip(_MENU_KEYS, columns, strict=True)]
+        key = await self.ask([Text("Sort by?", style="bold")], *choices)
+        for choice, column in zip(choices, columns, strict=True):
+            if choice.key == key and column.sort:
+                self.table.sort_by(column.sort)
+
+    # Verbs
+
+    def action_rerun(self) -> None:
+        """Ask, and rerun the marked jobs, or the one under the cursor."""
+        table = self.table
+        if table.marks:
+            self.act(self._rerun(table.marks.selection()))
+        elif table.current is not None:
+            self.act(self._rerun(Selection(ids=(table.current.id,))))
+        else:
+            self.deck.say(self.blocked("rerun") or "")
+
+    async def _rerun(self, selection: Selection) -> None:
+        done = await self.rerun(selection)
+        if done is not None:
+            self.deck.say(rerun_told(done))
+            self.table.action_mark_none()
+            await self.reload()
+
+    def action_history(self) -> None:
+        """Open the versions of the job under the cursor."""
+        if job := self._job():
+            self.deck.open_history(job.id)
+
+    def action_edit(self) -> None:
+        """Edit the recipe of the job under the cursor."""
+        if job := self._job():
+            self.act(self.edit_recipe(job.recipe))
+
+    def action_copy_id(self) -> None:
+        """Copy the id of the job under the cursor."""
+        if job := self._job():
+            self.deck.copy(str(job.id))
+
+    def action_copy_command(self) -> None:
+        """Copy the command that lists the same jobs."""
+        self.deck.copy(command(self.table.filter, self.table.sort))
+
+    def _job(self) -> Job | None:
+        if self.table.current is None:
+            self.deck.say("no job is under the cursor")
+        return self.table.current
+
+
+def told(table: JobTable, width: int) -> Text:
+    """Return the one line over the table: filter, counts, order, marks, what is new."""
+    total = "counting…" if table.total is None else f"{table.total:,}"
+    if table.filter != JobFilter() and table.everything is not None:
+        total += f" of {count(table.everything, 'job')}"
+    else:
+        total += " job" if total == "1" else " jobs"
+    text = Text.assemble((described(table.filter), "bold"), f" — {total} · {ordered(table.sort)}")
+    for part in _states(table):
+        text.append(" · ").append(part, style="bold")
+    text.truncate(max(width, 1), overflow="ellipsis")
+    return text
+
+
+def _states(table: JobTable) -> Iterable[str]:
+    if table.marks:
+        yield f"{'…' if table.marked is None else f'{table.marked:,}'} marked"
+    if table.in_range:
+        yield "marking: v ends"
+    if table.paused:
+        yield "paused: Z goes on"
+    if table.new:
+        yield f"{table.new:,} new"
+
+
+def described(filter: JobFilter) -> str:
+    """Return a filter in words."""
+    parts = [" or ".join(WORDS[status].word for status in sorted(filter.statuses))]
+    parts.append(f"recipe {safe(filter.recipe)}" if filter.recipe is not None else "")
+    parts.append(f"error {safe(filter.error_group)}" if filter.error_group is not None else "")
+    parts.append(f"since {filter.since.astimezone():%Y-%m-%d %H:%M}" if filter.since else "")
+    parts.append(f"until {filter.until.astimezone():%Y-%m-%d %H:%M}" if filter.until else "")
+    parts.append(f'text "{safe(filter.search)}"' if filter.search else "")
+    return " · ".join(part for part in parts if part) or "all"
+
+
+def ordered(sort: Sort) -> str:
+    """Return an order in words."""
+    title = next((column.title for column in COLUMNS if column.sort == sort.column), sort.column)
+    if sort.column.endswith("_at"):
+        return f"by {title}, {'newest' if sort.descending else 'oldest'} first"
+    return f"by {title}, {'descending' if sort.descending else 'ascending'}"
+
+
+def rerun_told(done: Rerun) -> str:
+    """Return what a rerun did, in one sentence; of the refusals the first in full."""
+    ids = done.requested
+    first = f"{ids[0]} runs again" if len(ids) == 1 else f"{len(ids):,} jobs run again"
+    if not done.refused:
+        return first
+    refusal = done.refused[0]
+    more = f" (and {len(done.refused) - 1:,} more)" if len(done.refused) > 1 else ""
+    return f"{first}; not {refusal.id}: {safe(refusal.message)}{more}"
+
+
+def command(filter: JobFilter, sort: Sort) -> str:
+    """Return the command line that lists the same jobs in the same order."""
+    words = ["jobdeck", "jobs"]
+    words += ["--status", ",".join(sorted(filter.statuses))] if filter.statuses else []
+    words += ["--recipe", filter.recipe] if filter.recipe is not None else []
+    words += ["--search", filter.search] if filter.search else []
+    words += ["--error", filter.error_group] if filter.error_group is not None else []
+    if sort != Sort():
+        words.append(f"--sort={'-' if sort.descending else ''}{sort.column}")
+    return shlex.join(words)

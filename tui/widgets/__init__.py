@@ -1,0 +1,1 @@
+"""Widgets that are not in Textual or are too costly there."""
