@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from core.connectors.declare import Call, Effect
 from core.errors import AnswerLost, StepError
+from core.expressions import to_text
 from core.journal import Journal
 from core.recipe import ActionStep
 from core.walking import Doubted, Failed, Run, Surroundings, told
@@ -47,7 +49,7 @@ def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> Json
             input=act.inputs, has_input=True,
         )
         try:
-            return journal.end(act.path, StepStatus.SUCCEEDED, output=_plain(act.step.action.run(act.model, call)))
+            return journal.end(act.path, StepStatus.SUCCEEDED, output=plain(act.step.action.run(act.model, call)))
         except AnswerLost as lost:
             error = told(lost, act.path)
             if effect is not Effect.READS and (policy != "retry" or last):
@@ -97,15 +99,17 @@ def _call(act: Act, run: Run, world: Surroundings) -> Call:
     )
 
 
-def _plain(value: JsonValue) -> JsonValue:
-    """Return `value` with what JSON cannot say turned to text, so that what happened can always be recorded."""
+def plain(value: Any) -> JsonValue:
+    """Return `value` with what JSON cannot say turned to text, times to RFC 3339, so that it can be recorded."""
     match value:
         case float() if value != value or value in (float("inf"), float("-inf")):
             return str(value)
         case None | bool() | int() | float() | str():
             return value
         case dict():
-            return {str(key): _plain(inner) for key, inner in value.items()}
+            return {str(key): plain(inner) for key, inner in value.items()}
         case list() | tuple():
-            return [_plain(inner) for inner in value]
+            return [plain(inner) for inner in value]
+        case dt.date():
+            return to_text(value)
     return str(value)

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core import reruns
+from core import reruns, retention
 from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
 from core.events import make_event, storable
 from core.expressions import Condition, ExpressionError, compile_condition, to_text
@@ -27,6 +27,7 @@ from core.library import Library
 from core.lock import FILE as LOCK_FILE
 from core.lock import holder
 from core.reruns import Plan, Rerun, Selection, Standing
+from core.retention import Purged, Terms
 from core.settings import Settings, load
 from core.store import database_of
 from core.wording import unknown
@@ -47,7 +48,8 @@ from data.records import (
     Sort,
     Version,
 )
-from data.report import Report, jobs_of
+from data.report import Report as Report
+from data.report import jobs_of
 from data.states import Status
 
 T = TypeVar("T")
@@ -102,11 +104,16 @@ class Automation:
         self.settings = load(workspace)
         self._database = database_of(self.settings, workspace)
         self._library = Library(workspace, self._database, self._write)
+        self._terms = Terms(self._database, self._library, self.settings)
         self._watching = threading.Lock()
 
     def close(self) -> None:
         """Close the store."""
         self._database.close()
+
+    def _read(self, work: Callable[[Any], T]) -> T:
+        with self._database.read() as connection:
+            return work(connection)
 
     def _write(self, work: Callable[[Any], T]) -> T:
         with self._database.write() as connection:
@@ -122,7 +129,7 @@ class Automation:
 
     def report(self, filter: JobFilter, sort: Sort) -> Report:
         """Return a report to be read by position, for the terminal."""
-        return Report(self._database, filter, sort)
+        return Report(self._database, filter, sort, self._terms.told)
 
     def jobs(self, filter: JobFilter, sort: Sort, limit: int | None = None) -> Iterable[Job]:
         """Yield the jobs of a filter with `rerun_blocked` filled in."""
@@ -136,7 +143,8 @@ class Automation:
             found = jobs_of(connection, [job_id]).get(job_id)
         if found is None:
             raise NotFound(f"there is no job {job_id}")
-        return replace(found, rerun_blocked=reruns.refusal(found, self._standings().get(found.recipe)))
+        blocked = reruns.refusal(found, self._standings().get(found.recipe))
+        return replace(self._terms.told([found])[0], rerun_blocked=blocked)
 
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
         """Return a job as a version shows it, the latest unless one is named; raises NotFound."""
@@ -152,7 +160,9 @@ class Automation:
             revision = None if revision_id is None else recipe_store.revision(connection, revision_id)
         if not shown.latest:
             job = replace(job, rerun_blocked=reruns.not_latest(job_id, shown.number, job.versions))
-        return JobDetail(job, shown, event, laid_out(self._recipe_of(revision), records), parent)
+        # Without records, the recipe's steps would stand there as never reached.
+        steps = () if shown.expired else laid_out(self._recipe_of(revision), records)
+        return JobDetail(job, shown, event, steps, parent)
 
     def _recipe_of(self, revision: Revision | None) -> Any:
         try:
@@ -173,6 +183,10 @@ class Automation:
 
     def plan(self, selection: Selection) -> Plan:
         """Return what rerunning a selection would do. Reads the recipes' files and stores changed ones first."""
+        return self._planned(selection)[0]
+
+    def _planned(self, selection: Selection) -> tuple[Plan, dict[int, int]]:
+        """Return the plan, and the latest version of each job that would run."""
         standings = self._standings()
         jobs, refused = self._selected(selection)
         blocked = [(job, self._blocked(job, selection, standings)) for job in jobs]
@@ -182,7 +196,7 @@ class Automation:
         with self._database.read() as connection:
             ran = store.latest_revisions(connection, ids)
             completed = store.completed_writes(connection, ids)
-        return Plan(
+        plan = Plan(
             selection,
             ids,
             tuple(sorted(refused, key=lambda one: one.id)),
@@ -190,6 +204,7 @@ class Automation:
             reruns.repeats(completed, {one.state.id: one for one in standings.values()}),
             _digest(wanted, refused, standings),
         )
+        return plan, {job.id: job.versions for job in wanted}
 
     def _selected(self, selection: Selection) -> tuple[list[Job], list[Refusal]]:
         if selection.filter is not None:
@@ -215,32 +230,32 @@ class Automation:
 
         With `plan`, a digest, nothing is done unless that plan still holds: raises Refused (`plan_changed`).
         """
-        planned = self.plan(selection)
+        planned, latest = self._planned(selection)
         if plan is not None and plan != planned.digest:
             raise reruns.plan_changed(plan, planned)
         queued: list[int] = []
         lost: list[int] = []
         ids = iter(planned.requested)
         while chunk := list(islice(ids, CHUNK)):
-            taken = self._queue(chunk, by, note)
+            taken = self._queue({id: latest[id] for id in chunk}, by, note)
             queued += [id for id in chunk if id in taken]
             lost += [id for id in chunk if id not in taken]
         refused = [*planned.refused, *self._refusals(lost)]
         return Rerun(tuple(queued), tuple(sorted(refused, key=lambda one: one.id)), None, planned.digest)
 
-    def _queue(self, ids: Sequence[int], by: str, note: str | None) -> set[int]:
-        """Queue the next version of each job whose latest has ended, and return those that this call has queued."""
+    def _queue(self, latest: Mapping[int, int], by: str, note: str | None) -> set[int]:
+        """Queue the version after the given one of each job, where that is still the latest; return those queued."""
         now = dt.datetime.now(dt.UTC)
 
         def write(connection: Any) -> set[int]:
             last = recipe_store.last_revisions(connection)
-            jobs = jobs_of(connection, ids)
+            jobs = jobs_of(connection, list(latest))
             names = {revision.recipe: revision.id for revision in last.values()}
             return {
                 id
-                for id in ids
+                for id, number in latest.items()
                 if store.add_version(
-                    connection, id, jobs[id].versions + 1, names[jobs[id].recipe], mode="start", by=by, note=note,
+                    connection, id, number + 1, names[jobs[id].recipe], mode="start", by=by, note=note,
                     now=now,
                 )
             }
@@ -251,7 +266,11 @@ class Automation:
         standings = self._standings() if ids else {}
         with self._database.read() as connection:
             there = jobs_of(connection, ids)
-        return [why for job in there.values() if (why := reruns.refusal(job, standings.get(job.recipe))) is not None]
+        # A version that another queued meanwhile may have ended by now: it is the latest, and not what was asked for.
+        return [
+            reruns.refusal(job, standings.get(job.recipe)) or reruns.not_latest(job.id, job.versions - 1, job.versions)
+            for job in there.values()
+        ]
 
     def resolve(
         self, job_id: int, path: str, *, happened: bool, output: JsonValue = None, by: str
@@ -268,6 +287,41 @@ class Automation:
         )
         if not moved:
             raise Refused("not_in_doubt", f"step {path} of job {job_id} is not in doubt: {', '.join(doubted)} is")
+
+    # Retention
+
+    def hold(self, job_id: int, *, reason: str, by: str) -> Job:
+        """Keep a job's data past its retention; raises NotFound, Refused (`trigger_expired`, `held`, `no_reason`)."""
+        hold = retention.hold_for(reason, by, _now())
+        self.job(job_id)
+        if not self._write(lambda connection: retention.hold(connection, job_id, hold)):
+            raise retention.not_held_because(self.job(job_id))
+        return self.job(job_id)
+
+    def release(self, job_id: int, *, by: str) -> Job:
+        """Let retention have a job's data again, from now on; raises NotFound, Refused (`not_held`)."""
+        self.job(job_id)
+        if not self._write(lambda connection: retention.release(connection, job_id, by)):
+            raise Refused("not_held", f"nobody holds job {job_id}")
+        return self.job(job_id)
+
+    def purge(self, *, by: str, dry_run: bool = False) -> tuple[Purged, ...]:
+        """Apply retention now and return what each rule removed; with `dry_run` only what it would.
+
+        Where an engine runs, its jobs come first.
+        """
+        self._library.refresh()
+        rules = [rule for of_recipe in self._terms.rules().values() for rule in of_recipe]
+        if dry_run:
+            return retention.apply(rules, self._read, _now, dry=True).by_rule
+        done = retention.apply(rules, self._write, _now, rest=self._give_way)
+        self._write(lambda connection: retention.note(connection, by, done, _now()))
+        return done.by_rule
+
+    def _give_way(self, seconds: float) -> bool:
+        if self.engine().running:
+            time.sleep(seconds)
+        return False
 
     # Recipes
 
@@ -406,6 +460,10 @@ class Automation:
         """Return a number that moves whenever anything in the store may have changed; cheap, for polling."""
         with self._watching:
             return self._database.data_version()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _digest(wanted: Iterable[Job], refused: Iterable[Refusal], standings: Mapping[str, Standing]) -> str:

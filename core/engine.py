@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from core.acting import Act, carry_out
+from core.acting import Act, carry_out, plain
 from core.errors import JobdeckError, StepError
 from core.expressions import ExpressionError
-from core.journal import Journal
+from core.journal import Journal, Masking
 from core.parsing.inputs import validate_inputs
 from core.recipe import (
     ActionStep,
@@ -25,6 +25,7 @@ from core.recipe import (
     Step,
     StopStep,
     inside,
+    without_indexes,
 )
 from core.walking import (
     Canceled,
@@ -98,8 +99,10 @@ class Walk:
         record = self._journal.recall(path)
         if record is not None and record.status is StepStatus.SKIPPED:
             return
-        if record is None and not self._wanted(step, path):
-            self._journal.note(path, step.id, StepStatus.SKIPPED, index=self._index())
+        # What a retry has set back is judged anew: it may not have been wanted before.
+        fresh = record is None or record.status is StepStatus.NOT_REACHED
+        if fresh and not self._wanted(step, path):
+            self._journal.note(path, step.id, StepStatus.SKIPPED, index=self._index(), action=_action_of(step))
             return
         self._KINDS[type(step)](self, step, path, record)
 
@@ -115,15 +118,16 @@ class Walk:
 
     def _never_began(self, step: Step, path: str, error: JobdeckError | ExpressionError) -> Failed:
         why = told(error, path)
-        action = step.action.name if isinstance(step, ActionStep) else None
-        self._journal.note(path, step.id, StepStatus.FAILED, index=self._index(), error=why, action=action)
+        self._journal.note(
+            path, step.id, StepStatus.FAILED, index=self._index(), error=why, action=_action_of(step)
+        )
         return Failed(why)
 
     def _action(self, step: ActionStep, path: str, record: StepRecord | None) -> None:
         if record is not None and self._replayed(step, record):
             return
         try:
-            inputs = record.input if record is not None and record.has_input else step.inputs.value(self._names)
+            inputs = self._inputs(step, record)
             model = validate_inputs(step.action, inputs)
             client = self._world.connection(step.connection) if step.connection else None
         except (ExpressionError, StepError) as error:
@@ -131,6 +135,12 @@ class Walk:
         act = Act(step, path, self._index(), inputs, model, client)
         if not (step.once and self._reused(act)):
             self._outputs[step.id] = carry_out(act, self._run, self._journal, self._world)
+
+    def _inputs(self, step: ActionStep, record: StepRecord | None) -> JsonValue:
+        """Return what the step is given: what a former attempt gave it, unless a secret was masked in the record."""
+        if record is not None and record.has_input and not Masking.hides(record.input):
+            return record.input
+        return plain(step.inputs.value(self._names))
 
     def _reused(self, act: Act) -> bool:
         found = self._journal.completed_before(act.step.id, act.index, act.step.action.name, act.inputs)
@@ -173,7 +183,7 @@ class Walk:
         if record is not None and self._replayed(step, record):
             return
         try:
-            values = step.values.value(self._names)
+            values = plain(step.values.value(self._names))
         except ExpressionError as error:
             raise self._never_began(step, path, error) from error
         self._journal.note(path, step.id, StepStatus.SUCCEEDED, index=self._index(), output=values)
@@ -215,7 +225,7 @@ class Walk:
 
     def _begin_call(self, step: CallStep, path: str) -> None:
         try:
-            inputs = step.inputs.value(self._names)
+            inputs = plain(step.inputs.value(self._names))
         except ExpressionError as error:
             raise self._never_began(step, path, error) from error
         self._journal.begin(
@@ -230,15 +240,15 @@ class Walk:
             self._journal.begin(path, step.id, index=self._index())
         inner = [one.id for one in inside(step.body)]
         collected: dict[str, list[JsonValue]] = {id: [] for id in inner}
-        for number, item in enumerate(items):
-            self._outputs.update(dict.fromkeys(inner))
-            with self._iteration(step, path, number, item):
-                self._steps(step.body)
-            for id in inner:
-                collected[id].append(self._outputs[id])
+        with self._ends_told(path):
+            for number, item in enumerate(items):
+                self._outputs.update(dict.fromkeys(inner))
+                with self._iteration(step, path, number, item):
+                    self._steps(step.body)
+                for id in inner:
+                    collected[id].append(self._outputs[id])
         self._outputs.update(collected)
-        if record is None or record.status not in REPLAYED:
-            self._journal.end(path, StepStatus.SUCCEEDED, output={"count": len(items)})
+        self._close(path, StepStatus.SUCCEEDED, output={"count": len(items)})
         self._outputs[step.id] = {"count": len(items)}
 
     def _items(self, step: RepeatStep, path: str) -> Sequence[JsonValue]:
@@ -281,16 +291,20 @@ class Walk:
     def _monitor(self, step: MonitorStep, path: str, record: StepRecord | None) -> None:
         if record is None or record.status is StepStatus.NOT_REACHED:
             self._journal.begin(path, step.id, index=self._index())
-        while True:
-            try:
-                self._steps(step.body)
-            except Failed as failed:
-                if self._tries_again(step, path, failed.error):
-                    continue
-                self._handle(step, path, failed.error)
-            else:
-                self._monitored(path, StepStatus.SUCCEEDED, None)
-            return
+        with self._ends_told(path):
+            while (error := self._tried(step)) is not None and self._tries_again(step, path, error):
+                pass
+            if error is not None:
+                with self._error_named(error):
+                    self._steps(step.on_error)
+        self._close(path, StepStatus.SUCCEEDED if error is None else StepStatus.HANDLED, error)
+
+    def _tried(self, step: MonitorStep) -> Error | None:
+        try:
+            self._steps(step.body)
+        except Failed as failed:
+            return failed.error
+        return None
 
     def _tries_again(self, step: MonitorStep, path: str, error: Error) -> bool:
         record = self._journal.recall(path)
@@ -326,21 +340,7 @@ class Walk:
 
     def _reusable(self, step: MonitorStep, record: StepRecord) -> bool:
         once = {one.path for one in inside(step.body) if isinstance(one, ActionStep) and one.once}
-        return record.status is StepStatus.SUCCEEDED and record.path in {self._at(path) for path in once}
-
-    def _handle(self, step: MonitorStep, path: str, error: Error) -> None:
-        with self._error_named(error):
-            try:
-                self._steps(step.on_error)
-            except Failed as again:
-                self._monitored(path, StepStatus.FAILED, again.error)
-                raise
-        self._monitored(path, StepStatus.HANDLED, error)
-
-    def _monitored(self, path: str, status: StepStatus, error: Error | None) -> None:
-        record = self._journal.recall(path)
-        if record is not None and record.status is StepStatus.RUNNING:
-            self._journal.end(path, status, output=record.output, error=error)
+        return record.status is StepStatus.SUCCEEDED and without_indexes(record.path) in once
 
     @contextmanager
     def _error_named(self, error: Error):
@@ -357,6 +357,28 @@ class Walk:
                 self._names["error"] = hidden
 
     # Ends
+
+    @contextmanager
+    def _ends_told(self, path: str):
+        """End the record of a step with steps inside, where what ends the job, or fails it, comes from inside."""
+        try:
+            yield
+        except Failed as failed:
+            self._close(path, StepStatus.FAILED, failed.error)
+            raise
+        except Stopped:
+            self._close(path, StepStatus.SUCCEEDED)
+            raise
+        except Canceled:
+            self._close(path, StepStatus.CANCELED)
+            raise
+
+    def _close(
+        self, path: str, status: StepStatus, error: Error | None = None, output: JsonValue = None
+    ) -> None:
+        record = self._journal.recall(path)
+        if record is not None and record.status is StepStatus.RUNNING:
+            self._journal.end(path, status, output=record.output if output is None else output, error=error)
 
     def _report(self) -> dict[str, str]:
         cells: dict[str, str] = {}
@@ -380,3 +402,7 @@ class Walk:
 
 
 _NOTHING = object()
+
+
+def _action_of(step: Step) -> str | None:
+    return step.action.name if isinstance(step, ActionStep) else None

@@ -34,6 +34,17 @@ def make_event(
     return Event(key, data, title, wanted, warnings=warnings)
 
 
+def condition_now(recipe: Recipe, data: JsonValue, props: Mapping[str, Any], now: dt.datetime) -> tuple[str, ...]:
+    """Return a warning where the trigger condition as it is now would make no job of `data`; it is only told."""
+    try:
+        names = {"trigger": data, "props": dict(props), "now": now}
+        if recipe.trigger.when is None or recipe.trigger.when.truth(names):
+            return ()
+    except ExpressionError as error:
+        return (f"trigger condition: {error}",)
+    return (f"the trigger condition would be false now: {recipe.trigger.when.source}",)
+
+
 def _title(recipe: Recipe, key: str, names: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     try:
         title = recipe.title.text(names)

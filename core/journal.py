@@ -40,9 +40,24 @@ class Masking:
         """Return a JSON value without secrets; the value itself where it holds none."""
         if self._pattern is None:
             return value
-        document = json.dumps(value, ensure_ascii=False)
-        masked = self._pattern.sub(self.MASK, document)
-        return value if masked == document else json.loads(masked)
+        found = self._pattern.search(json.dumps(value, ensure_ascii=False))
+        return value if found is None else self._masked(value)
+
+    def _masked(self, value: JsonValue) -> JsonValue:
+        # Text by text: a secret may look like a number, or like JSON's own punctuation.
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {self.text(key): self._masked(inner) for key, inner in value.items()}
+            case list() | tuple():
+                return [self._masked(inner) for inner in value]
+        return value
+
+    @classmethod
+    def hides(cls, value: JsonValue) -> bool:
+        """Return whether something may have been masked in a recorded value."""
+        return cls.MASK in json.dumps(value, ensure_ascii=False)
 
 
 def _forms(secret: str) -> set[str]:

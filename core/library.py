@@ -52,9 +52,10 @@ class Library:
     def names(self) -> list[str]:
         """Return the names of the recipe files that are there."""
         try:
-            return sorted(path.stem for path in self._folder.glob("*.yaml") if not path.name.startswith("."))
+            files = [path for path in self._folder.glob("*.yaml") if not path.name.startswith(".") and path.is_file()]
         except OSError:
             return []
+        return sorted(path.stem for path in files)
 
     def problems(self, name: str, settings: Settings) -> list[Problem]:
         """Return all that is wrong in a recipe's file, connections that are not there included; raises NotFound."""
@@ -87,6 +88,9 @@ class Library:
             return True
         try:
             text = self._text(name)
+        except FileNotFoundError:
+            # It went between two looks.
+            return True
         except RecipeProblems as error:
             return state.problems != error.problems
         if last is not None and text == last.text:
@@ -142,7 +146,14 @@ class Library:
         return self._parse(name, self._text(name), connections, frozenset(self.names()))
 
     def _text(self, name: str) -> str:
-        return decode(self.path(name).read_bytes(), f"{FOLDER}/{name}.yaml")
+        """Return a recipe file's text; raises RecipeProblems, and FileNotFoundError where there is none."""
+        file = f"{FOLDER}/{name}.yaml"
+        try:
+            return decode(self.path(name).read_bytes(), file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise RecipeProblems([Problem(file, 1, 1, f"the file cannot be read: {error.strerror}")]) from error
 
     def _parse(
         self, name: str, text: str, connections: dict[str, str] | None = None, recipes: frozenset[str] | None = None

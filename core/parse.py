@@ -8,7 +8,7 @@ from collections.abc import Mapping as MappingOf
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from core.connectors.declare import Trigger, Watcher
+from core.connectors.declare import Feed, Trigger, Watcher
 from core.parsing.fields import Fields
 from core.parsing.inputs import check_inputs, connection_name, validate_inputs
 from core.parsing.nodes import Mapping, Node, Problems, Scalar, decode, kind, leaves, read
@@ -149,7 +149,7 @@ class _RecipeReader:
 
     def _poll(self, declared: Trigger, given: Mapping) -> tuple[float, str | None, Mapping]:
         """Return the poll interval in seconds, `since`, and the inputs that are the connector's own."""
-        if not isinstance(declared.source, Watcher):
+        if not isinstance(declared.source, Watcher | Feed):
             return _POLL_EVERY, None, given
         own = {name: entry for name, entry in given.entries.items() if name not in ("every", "since")}
         every = given.entries.get("every")
@@ -169,7 +169,7 @@ class _RecipeReader:
     def _check_since(self, declared: Trigger, inputs: Any, given: Mapping) -> None:
         entry = given.entries.get("since")
         source = declared.source
-        if entry and inputs is not None and isinstance(source, Watcher) and not source.since_field(inputs):
+        if entry and inputs is not None and isinstance(source, Watcher | Feed) and not source.since_field(inputs):
             message = "'since' has nothing to compare: say which field holds the time, with 'created' or 'updated'"
             self._problems.add(entry[0], f"{declared.name}: {message}")
 

@@ -10,7 +10,7 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import Any
 
-from core.connectors.declare import Schedule, Watcher
+from core.connectors.declare import Feed, Schedule, Watcher
 from core.errors import JobdeckError, StoreError
 from core.library import Loaded, Write
 from core.triggers import Poller, Source, next_poll
@@ -128,4 +128,4 @@ class Polling:
 
 def polls(loaded: Loaded) -> bool:
     """Return whether a recipe's trigger is one that is polled."""
-    return isinstance(loaded.recipe.trigger.declared.source, Watcher | Schedule)
+    return isinstance(loaded.recipe.trigger.declared.source, Watcher | Feed | Schedule)

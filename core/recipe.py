@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -176,6 +177,11 @@ def children(step: Step) -> tuple[tuple[Step, ...], ...]:
         case RepeatStep():
             return (step.body,)
     return ()
+
+
+def without_indexes(path: str) -> str:
+    """Return the declared path of a step record's: `4.do.2` of `4[0].do.2`."""
+    return re.sub(r"\[\d+\]", "", path)
 
 
 def inside(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -103,9 +103,7 @@ def refusal(job: Job, recipe: Standing | None) -> Refusal | None:
         sentence = _OPEN_SENTENCES[job.status].format(id=job.id, version=job.versions, who=_who(job))
         return Refusal(job.id, job.status.value, sentence)
     if job.trigger_expired_at is not None:
-        day = job.trigger_expired_at.date().isoformat()
-        rule = job.trigger_expired_by or "retention"
-        return Refusal(job.id, "trigger_expired", f"its trigger data was removed on {day} by {rule}")
+        return Refusal(job.id, "trigger_expired", removed(job))
     if not job.trigger_stored:
         return Refusal(job.id, "trigger_not_stored", "its trigger data was never stored")
     if recipe is None:
@@ -113,6 +111,12 @@ def refusal(job: Job, recipe: Standing | None) -> Refusal | None:
     if recipe.code is not None:
         return Refusal(job.id, recipe.code, recipe.message)
     return None
+
+
+def removed(job: Job) -> str:
+    """Return the sentence on a job whose data retention has removed: when, and by which rule."""
+    day = job.trigger_expired_at.date().isoformat() if job.trigger_expired_at else "a day unknown"
+    return f"its trigger data was removed on {day} by {job.trigger_expired_by or 'retention'}"
 
 
 _OPEN_SENTENCES = {

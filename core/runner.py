@@ -22,6 +22,7 @@ from core.library import Library, Loaded
 from core.listener import Listener
 from core.lock import EngineLock
 from core.polling import Polling
+from core.retention import Purging, Rule, rules_of
 from core.runs import Runs, World, world_of
 from core.settings import FILE as SETTINGS_FILE
 from core.settings import load
@@ -71,6 +72,7 @@ class Engine:
             self._database, self._writer, self._boot, settings.engine.slots, lambda id: self._loaded.get(id),
             self._runs.carry_out,
         )
+        self._purging = Purging(self._database, self._writer, self._rules)
         self._listener = self._listening(world) if listens else None
 
     def start(self) -> None:
@@ -81,6 +83,7 @@ class Engine:
             self._listener.start()
             self._lock.tell_address(self._listener.address)
         self._dispatcher.start()
+        self._purging.start()
         where = f", listening on {self._listener.address}" if self._listener else ""
         say(f"engine started: process {os.getpid()}{where}")
         _log.info("engine %s started%s", self._boot, where)
@@ -89,9 +92,11 @@ class Engine:
 
     def close(self) -> None:
         """Finish what runs, then give the workspace up."""
+        self._dispatcher.claim_no_more()
         if self._listener is not None:
             self._listener.close()
         self._canceled.set()
+        self._purging.close()
         if self._polling is not None:
             self._polling.close()
         self._runs.halt()
@@ -170,6 +175,11 @@ class Engine:
             self._workspace, world.settings.props, world.connections.get, world.settings.engine.allow_hosts,
             self._canceled,
         )
+
+    def _rules(self) -> list[Rule]:
+        settings = self._runs.world.settings
+        loaded = list(self._loaded.items())
+        return [rule for recipe_id, one in loaded for rule in rules_of(recipe_id, one.recipe, settings)]
 
     # Webhooks
 

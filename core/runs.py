@@ -13,7 +13,7 @@ from typing import Any
 from core.connections import Connections
 from core.engine import Walk
 from core.errors import RecipeProblems, StepError, StoreError
-from core.events import make_event
+from core.events import condition_now, make_event
 from core.groups import error_group
 from core.journal import Fenced, Journal, Masking
 from core.library import Library, Loaded
@@ -92,7 +92,9 @@ class Runs:
         else:
             walk = Walk(recipe, claimed.event, _facts(claimed, number), journal, self._surroundings(claimed, world))
             outcome = self._walked(walk)
-            settled = _end(began, outcome.status, outcome.error, outcome.report, outcome.warnings, recipe)
+            told = condition_now(recipe, claimed.event, world.settings.props, began) if claimed.mode == "start" else ()
+            warnings = tuple(dict.fromkeys((*claimed.warnings, *told, *outcome.warnings)))
+            settled = _end(began, outcome.status, outcome.error, outcome.report, warnings, recipe)
         journal.settle(settled)
 
     @staticmethod
@@ -143,7 +145,6 @@ class Runs:
             halted=self._halted,
             log=lambda level, message: _log.log(_level(level), "job %s: %s", claimed.job_id, message),
         )
-
 
     def _call(self, claimed: Claimed, world: World, name: str, path: str, inputs: JsonValue) -> Child:
         called = self._named(name)

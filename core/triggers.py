@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.connectors.declare import Found, Schedule, Seen, Watch, Watcher
+from core.connectors.declare import Feed, Found, Page, Schedule, Seen, Watch, Watcher
 from core.errors import StepError
 from core.events import make_event, storable
 from core.library import Loaded, Write
@@ -54,6 +54,8 @@ class Poller:
         match trigger.declared.source:
             case Watcher() as watcher:
                 return self._watch(loaded, watcher, watch, source)
+            case Feed() as feed:
+                return self._follow(loaded, feed, watch, source)
             case Schedule() as schedule:
                 return self._tick(loaded, schedule, source, now)
         return 0
@@ -148,6 +150,33 @@ class Poller:
         self._write(write)
         self._known.update((one.key, one) for one in rows)
 
+    # What happened since
+
+    def _follow(self, loaded: Loaded, feed: Feed, watch: Watch, source: Source) -> int:
+        cursor = self._write(lambda connection: store.cursor(connection, self._recipe_id))
+        made = 0
+        for page in feed.poll(loaded.recipe.trigger.inputs, watch, cursor, self._since):
+            if page.found or page.cursor != cursor:
+                made += self._store(loaded, feed, page, source, watch.now)
+            cursor = page.cursor
+            if watch.canceled.is_set():
+                break
+        return made
+
+    def _store(self, loaded: Loaded, feed: Feed, page: Page, source: Source, now: dt.datetime) -> int:
+        recipe_id = self._recipe_id
+        events = [
+            make_event(loaded.recipe, one.key + (_change(one) if feed.updates else ""), one.data, source.props, now)
+            for one in page.found
+        ]
+
+        def write(connection: Any) -> int:
+            accepted = jobs.accept(connection, recipe_id, events, "trigger", dt.datetime.now(dt.UTC))
+            store.set_cursor(connection, recipe_id, page.cursor)
+            return sum(one.new for one in accepted)
+
+        return self._write(write)
+
     # The clock
 
     def _tick(self, loaded: Loaded, schedule: Schedule, source: Source, now: dt.datetime) -> int:
@@ -155,7 +184,8 @@ class Poller:
         inputs = loaded.recipe.trigger.inputs
 
         def write(connection: Any) -> int:
-            last = _moment(store.cursor(connection, recipe_id))
+            kept = store.cursor(connection, recipe_id)
+            last = _moment(kept) if isinstance(kept, str) else None  # a recipe's former trigger may have kept others
             missed = _last_due(schedule, inputs, last, now) if last else None
             store.set_cursor(connection, recipe_id, now.isoformat())
             # A missed time is caught up once: the last one stands for all of them.

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -145,11 +145,17 @@ def _real(given: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 def _fields(model: Any, loc: tuple[str | int, ...]) -> list[str]:
     """Return the keys that a model, or a model inside it, knows; nothing where `loc` leads to no model."""
     for part in loc:
-        field = model.model_fields.get(part) if _is_model(model) else None
-        model = field.annotation if field else None
+        field = model.model_fields.get(part) if _is_model(model) and isinstance(part, str) else None
+        # A position in a list leaves its model: `custom_fields[0]` is of the model that `custom_fields` is a list of.
+        model = _model_in(field.annotation) if field else model if isinstance(part, int) else None
     if not _is_model(model):
         return []
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> Any:
+    """Return the one model of `Model | None`, `list[Model]` and the like; the annotation itself where there is none."""
+    return next((found for arm in get_args(annotation) if _is_model(found := _model_in(arm))), annotation)
 
 
 def _is_model(thing: Any) -> bool:

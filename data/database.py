@@ -67,7 +67,10 @@ class Database:
     def _errors_told(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
+        except DatabaseError as error:
+            # A damaged file is a DatabaseError and no more; what is below it, but for this, is a mistake of ours.
+            if type(error) not in (DatabaseError, OperationalError):
+                raise
             raise StoreError(_sentence(error, self.url)) from error
 
     def data_version(self) -> int:
@@ -78,6 +81,19 @@ class Database:
         if self._watching is None:
             self._watching = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         return int(self._watching.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    def truncate_log(self) -> bool:
+        """Move the write-ahead log into the file and empty it; False if a reader held it back: ask again later.
+
+        What was removed is in the log until then. Only for the process that checkpoints, while it writes nothing.
+        """
+        with self._errors_told(), self._engine.connect() as connection:
+            connection.detach()
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            # Waiting for a reader would keep the writers waiting.
+            raw.execute("PRAGMA busy_timeout = 0")
+            return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
     def _migrate(self) -> None:
         if self._schema() == SCHEMA:
@@ -134,6 +150,8 @@ def _prepare(engine: Engine, checkpoints: bool) -> None:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
+            # On every connection: what one without it moves inside the file, one with it no longer finds to overwrite.
+            "secure_delete = ON",
             f"wal_autocheckpoint = {2000 if checkpoints else 0}",
         ):
             raw.execute(f"PRAGMA {pragma}")

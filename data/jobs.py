@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, select, text, u
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, error_columns
 from data.states import OPEN, Status, StepStatus
-from data.tables import LATEST, dump_json, event_keys, jobs, payloads, revisions, steps, versions
+from data.tables import KEPT, LATEST, dump_json, event_keys, jobs, payloads, revisions, steps, versions
 
 # Events become jobs
 
@@ -105,10 +105,13 @@ def add_version(
     connection: Connection, job_id: int, number: int, revision_id: int, *, mode: str, by: str, note: str | None,
     now: dt.datetime,
 ) -> bool:
-    """Queue version `number` of a job whose latest, `number - 1`, has ended; False if another was queued meanwhile."""
+    """Queue version `number` of a job whose latest, `number - 1`, has ended; False if another was queued meanwhile.
+
+    False, too, if retention has removed its data meanwhile.
+    """
     moved = connection.execute(
         update(versions)
-        .where(versions.c.job_id == job_id, LATEST, versions.c.number == number - 1, versions.c.status.not_in(OPEN))
+        .where(versions.c.job_id == job_id, LATEST, versions.c.number == number - 1, versions.c.status.not_in(OPEN), KEPT)
         .values(latest=False)
         .returning(versions.c.recipe_id, versions.c.event)
     ).first()
@@ -229,6 +232,7 @@ def _version(row: Row[Any]) -> Version:
         report=row.report or {},
         warnings=tuple(row.warnings or ()),
         attempt=row.attempt,
+        expired=row.expired,
     )
 
 

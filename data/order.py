@@ -66,10 +66,10 @@ class Stream:
 
     def after(self, descending: bool, *, inclusive: bool) -> ColumnElement[bool]:
         """Return the condition of the rows behind the place bound as `key` and `id`."""
-        if self.key is None:
-            row, place = self.id, bindparam("id")
-        else:
-            row, place = tuple_(self.key, self.id), tuple_(bindparam("key"), bindparam("id"))
+        row: ColumnElement[Any] = self.id
+        place: ColumnElement[Any] = bindparam("id", type_=BigInteger)
+        if self.key is not None:
+            row, place = tuple_(self.key, self.id), tuple_(bindparam("key"), place)
         if descending:
             return row <= place if inclusive else row < place
         return row >= place if inclusive else row > place
@@ -196,7 +196,7 @@ def _by_id(filter: JobFilter, recipe_ids: dict[str, int]) -> list[Stream]:
 
 def _of_jobs(filter: JobFilter, recipe_ids: dict[str, int], key: ColumnElement[Any] | None = None) -> Stream:
     # Under another key, `+ 0` keeps the planner from walking by id or recipe and sorting what it finds.
-    nothing = literal_column("0")
+    nothing: ColumnElement[int] = literal_column("0")
     id, recipe = (jobs.c.id, jobs.c.recipe_id) if key is None else (jobs.c.id + nothing, jobs.c.recipe_id + nothing)
     where = [*_id_range(filter, id), *_recipe(filter, recipe, recipe_ids)]
     where += _status_of_latest(filter, jobs.c.id) + _error_group_of_latest(filter, jobs.c.id)

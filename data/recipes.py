@@ -95,6 +95,11 @@ def last_revisions(connection: Connection) -> dict[int, Revision]:
     return {row.recipe_id: _revision(row) for row in rows}
 
 
+def newest_revision(connection: Connection) -> int | None:
+    """Return the id of the revision that was stored last, of whatever recipe."""
+    return connection.execute(select(func.max(revisions.c.id))).scalar()
+
+
 def history(connection: Connection, recipe_id: int) -> list[Revision]:
     """Return a recipe's revisions, newest first."""
     rows = connection.execute(

@@ -36,6 +36,15 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a job's data is kept past its retention, who wants it, and since when."""
+
+    reason: str
+    by: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A row of the jobs report: the job's own facts, and the run facts of its latest version."""
 
@@ -61,6 +70,9 @@ class Job:
     requested_at: dt.datetime | None = None
     rerun_blocked: Refusal | None = None
     """Filled in by core.automation; the store does not know the rules of rerunning."""
+    held: Hold | None = None
+    expires_at: dt.datetime | None = None
+    """When retention may remove its data; filled in by core.automation. None while it is open or held, and after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,8 @@ class Version:
     report: Mapping[str, JsonValue] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     attempt: int = 1
+    expired: bool = False
+    """Whether retention has removed its data: it has no step records, and its error no message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from sqlalchemy.exc import OperationalError
 
 from data.database import Database
 from data.order import Order, Place, order_of, recipe_names
-from data.records import Error, Job, JobFilter, Sort, Stopped
+from data.records import Error, Hold, Job, JobFilter, Sort, Stopped
 from data.states import Status
-from data.tables import jobs, payloads, recipes, versions
+from data.tables import holds, jobs, payloads, recipes, versions
 
 ANCHOR_EVERY = 4096
 """Rows from one remembered place to the next: a walk over so many index entries takes well under a millisecond."""
@@ -28,7 +28,12 @@ T = TypeVar("T")
 class Report:
     """The jobs of a filter in the order of a sort, as they stand now. Every method may be called from any thread."""
 
-    def __init__(self, database: Database, filter: JobFilter, sort: Sort) -> None:
+    def __init__(
+        self, database: Database, filter: JobFilter, sort: Sort,
+        complete: Callable[[list[Job]], list[Job]] = lambda found: found,
+    ) -> None:
+        """`complete` fills in of jobs that were read what the store does not know; called in the reading thread."""
+        self._complete = complete
         self.filter = filter
         self.sort = sort
         self._database = database
@@ -48,7 +53,8 @@ class Report:
         From an anchor if there are any, else from the nearer end. A position is as true as the last `count()`.
         """
         with self._reading() as reading:
-            return reading.jobs(self._places(reading, start, count))
+            found = reading.jobs(self._places(reading, start, count))
+        return self._complete(found)
 
     def near(self, job: Job, before: int, after: int) -> tuple[list[Job], int]:
         """Return the jobs around `job` as they stand now, and how many of them come before it.
@@ -61,7 +67,7 @@ class Report:
             above = reading.walk(place, before, forward=False, inclusive=False)[::-1]
             below = reading.walk(place, after, forward=True, inclusive=True)
             found = reading.jobs([*above, *below])
-            return found, len(above)
+        return self._complete(found), len(above)
 
     def count(self) -> int:
         """Return how many jobs there are; takes as long as looking at each does where no index counts them."""
@@ -91,7 +97,7 @@ class Report:
     def iterate(self, limit: int | None = None) -> Iterator[Job]:
         """Yield the jobs in order, at most `limit`, in constant memory and without holding a snapshot open."""
         for page in self._pages(limit, _Reading.jobs):
-            yield from page
+            yield from self._complete(page)
 
     def collect_anchors(self, stop: Callable[[], bool]) -> None:
         """Remember every `ANCHOR_EVERY`th place, so that `rows` is as fast in the middle; gives up when `stop()`."""
@@ -150,7 +156,7 @@ class Report:
                            _id_range(connection, self.filter))
 
     def _order(self, connection: Connection) -> tuple[Order, Order]:
-        recipe_ids = dict(connection.execute(_RECIPES).all())
+        recipe_ids: dict[str, int] = dict(connection.execute(_RECIPES).all())
         key = tuple(recipe_ids.items())
         if key not in self._orders:
             # Counting asks for no order: by id there is the least to walk.
@@ -243,10 +249,12 @@ _JOBS = (
         versions.c.error_message, versions.c.error_kind, versions.c.error_step, versions.c.error_status,
         versions.c.error_group, versions.c.report, exists().where(payloads.c.job_id == jobs.c.id),
         jobs.c.trigger_expired_at, jobs.c.trigger_expired_by, versions.c.requested_by, versions.c.requested_at,
+        holds.c.reason, holds.c.held_by, holds.c.held_at,
     )
     .join(versions, (versions.c.job_id == jobs.c.id) & versions.c.latest.is_(True))
     .join(recipes, recipes.c.id == jobs.c.recipe_id)
     .outerjoin(_first, (_first.c.job_id == jobs.c.id) & (_first.c.number == 1))
+    .outerjoin(holds, holds.c.job_id == jobs.c.id)
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
 
@@ -259,11 +267,13 @@ def jobs_of(connection: Connection, ids: Sequence[int]) -> dict[int, Job]:
 
 def _job(row: Any) -> Job:
     (id, recipe, title, status, event_key, received_at, first_started_at, started_at, finished_at, duration_ms, number,
-     message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, requested_at) = row
+     message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, requested_at,
+     *hold) = row
     return Job(
         id, recipe, title, Status(status), event_key, received_at, first_started_at, started_at, finished_at,
         duration_ms, number, None if message is None else Error(message, kind or "", step, answer, group),
         report or {}, bool(stored), expired_at, expired_by, requested_by, requested_at,
+        held=None if hold[0] is None else Hold(*hold),
     )
 
 

@@ -60,6 +60,8 @@ class Claimed:
     started_at: dt.datetime
     event: JsonValue
     event_stored: bool
+    warnings: tuple[str, ...]
+    """What the version was warned of before this run."""
 
 
 def waiting_recipes(connection: Connection) -> list[int]:
@@ -125,7 +127,7 @@ _CLAIM = (
     )
     .returning(
         versions.c.id, versions.c.attempt, versions.c.job_id, versions.c.number, versions.c.recipe_id,
-        versions.c.revision_id, versions.c.mode, versions.c.started_at, versions.c.event,
+        versions.c.revision_id, versions.c.mode, versions.c.started_at, versions.c.event, versions.c.warnings,
     )
 )
 _EVENTS = select(payloads.c.job_id, payloads.c.event).where(payloads.c.job_id.in_(bindparam("ids", expanding=True)))
@@ -142,6 +144,7 @@ def _claimed(row: Row[Any], event: str | None, owner: str) -> Claimed:
         started_at=row.started_at,
         event=None if event is None else json.loads(event),
         event_stored=event is not None,
+        warnings=tuple(row.warnings or ()),
     )
 
 
@@ -251,11 +254,15 @@ def _step_row(version_id: int, written: StepWrite) -> dict[str, Any]:
         "attempts": written.attempts,
         "input": written.input,
         "output": written.output,
-        "error": error and dump_json({"message": error.message, "kind": error.kind, "status": error.status}),
+        "error": error and dump_json(_step_error(error)),
         "started_at": written.started_at and to_micros(written.started_at),
         "duration_ms": written.duration_ms,
         "resolved_by": written.resolved_by,
     }
+
+
+def _step_error(error: Error) -> dict[str, Any]:
+    return {"message": error.message, "kind": error.kind, "status": error.status}
 
 
 def _settled_row(version_id: int, settled: Settled) -> dict[str, Any]:
@@ -318,6 +325,7 @@ def take_back(connection: Connection, token: Token, now: dt.datetime) -> None:
 
 def _take_back(connection: Connection, version: Row[Any], now: dt.datetime) -> Status:
     under_way = steps.c.version_id == version.id, steps.c.status == StepStatus.RUNNING
+    acting = connection.execute(select(steps.c.path).where(*under_way, steps.c.on_doubt.is_not(None))).first()
     connection.execute(
         update(steps).where(*under_way, steps.c.on_doubt == "skip").values(status=StepStatus.SKIPPED, output="null")
     )
@@ -327,14 +335,19 @@ def _take_back(connection: Connection, version: Row[Any], now: dt.datetime) -> S
     ended = connection.execute(
         select(func.count()).where(steps.c.version_id == version.id, steps.c.status != StepStatus.RUNNING)
     ).scalar_one()
-    recoveries = version.recoveries + 1 if ended == version.progress else 1
+    if acting is None:
+        # It waited, for a retry or for a child: whatever killed the process, it was not this version.
+        recoveries = version.recoveries
+    else:
+        recoveries = version.recoveries + 1 if ended == version.progress else 1
     values: dict[str, Any] = {"attempt": version.attempt + 1, "owner": None, "serial_key": None}
     if held:
         status = Status.IN_DOUBT
     elif recoveries >= POISON_AFTER:
         status = Status.FAILED
-        message = f"its process died {recoveries} times at the same step; it is not tried again"
-        values |= error_columns(Error(message, "poison")) | {"finished_at": now, "duration_ms": None}
+        error = Error(f"its process died {recoveries} times at the same step; it is not tried again", "poison")
+        values |= error_columns(error) | {"finished_at": now, "duration_ms": None}
+        connection.execute(update(steps).where(*under_way).values(status=StepStatus.FAILED, error=_step_error(error)))
     else:
         status = Status.QUEUED
     connection.execute(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -160,6 +161,16 @@ payloads = Table(
     Column("event", Text, nullable=False),
 )
 
+# Jobs whose data is kept past its retention, and why.
+holds = Table(
+    "holds",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("held_by", Text, nullable=False),
+    Column("held_at", Moment, nullable=False),
+)
+
 versions = Table(
     "versions",
     metadata,
@@ -195,11 +206,14 @@ versions = Table(
     Column("error_group", Text),
     Column("report", Json),
     Column("warnings", Json),
+    # Whether retention has removed its data; of all versions of a job at once.
+    Column("expired", Boolean, nullable=False, server_default=text("0")),
     UniqueConstraint("job_id", "number"),
     **_KEEP_IDS,
 )
 
 LATEST = versions.c.latest.is_(True)
+KEPT = versions.c.expired.is_(False)
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = False) -> None:
@@ -225,6 +239,10 @@ for _name, _column in [
     ("number", versions.c.number),
 ]:
     _partial(f"latest_by_{_name}", versions.c.status, _column, versions.c.job_id, versions.c.recipe_id, where=LATEST)
+# What retention may remove, in the order in which it is due. It holds only jobs that still have their data: however many
+# are remembered without it, none of them is looked at again, and each recipe and status has its own term.
+_partial("versions_due", versions.c.recipe_id, versions.c.status, versions.c.finished_at, versions.c.job_id,
+         where=and_(LATEST, KEPT, versions.c.finished_at.is_not(None)))
 _partial("first_by_started", versions.c.started_at, versions.c.job_id, versions.c.recipe_id, where=text("number = 1"))
 
 steps = Table(

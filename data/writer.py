@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -22,12 +23,19 @@ GATHER_S = 0.0005
 RETRY_AFTER_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Between(Generic[T]):
+    """What is done between two transactions."""
+
+    work: Callable[[], T]
+
+
 class _Waiting(Generic[T]):
     """One write, and whoever waits for it. A bare lock is the cheapest way to wake a thread."""
 
     __slots__ = ("done", "error", "result", "work")
 
-    def __init__(self, work: Callable[[Connection], T] | runs.Progress) -> None:
+    def __init__(self, work: Callable[[Connection], T] | runs.Progress | _Between[T]) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
@@ -49,6 +57,10 @@ class Writer:
     def call(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction and return its result when it is durable; raises what it raises."""
         return self._wait(_Waiting(work))
+
+    def between(self, work: Callable[[], T]) -> T:
+        """Run `work` on the writer's thread while it has no transaction open; raises what it raises."""
+        return self._wait(_Waiting(_Between(work)))
 
     def record(self, progress: runs.Progress) -> bool:
         """Write what a run has to say; False if its token was taken over, and nothing was written.
@@ -82,7 +94,10 @@ class Writer:
                 return
             batch, ended = self._drain(first)
             self._last = len(batch)
-            self._write(batch)
+            self._write([one for one in batch if not isinstance(one.work, _Between)])
+            for one in batch:
+                if isinstance(one.work, _Between):
+                    self._step_between(one)
             if ended:
                 return
 
@@ -100,7 +115,16 @@ class Writer:
             pass
         return batch, False
 
+    def _step_between(self, one: _Waiting[Any]) -> None:
+        try:
+            one.result = one.work.work()
+        except BaseException as error:
+            one.error = error
+        one.done.release()
+
     def _write(self, batch: list[_Waiting[Any]]) -> None:
+        if not batch:
+            return
         try:
             self._transact(batch)
         except BaseException as error:

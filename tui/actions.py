@@ -46,7 +46,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("mark_all", ("*",), "mark all that match the filter", ("report",)),
     Action("mark_invert", ("~",), "turn the marks round", ("report",)),
     Action("mark_none", ("U",), "take all marks away", ("report",)),
-    Action("marked_only", ('"',), "show only what is marked", ("report",)),
     Action("filter", ("/", "\\"), "filter by text", ("report",), "filter"),
     Action("filter_value", (",",), "show only the value under the cursor", ("report",)),
     Action("exclude_value", ("-",), "leave out the value under the cursor", ("report",)),
@@ -58,7 +57,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("sort_reverse", ("I",), "turn the order round", ("report",)),
     Action("sort_menu", ("o",), "choose the sort column by its letter", ("report",)),
     Action("pause", ("Z",), "pause live updates, or go on", ("report",)),
-    Action("follow", ("F",), "follow the cursor's job as the order changes", ("report",)),
     # Search inside data
     Action("search", ("/",), "search in the data", ("json",), "search"),
     Action("search_next", ("n",), "the next place found", ("json",)),

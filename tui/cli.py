@@ -196,7 +196,7 @@ def init(directory: Path) -> None:
 @cli.command(cls=click.Command)
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--no-ui", is_flag=True, help="Without a terminal: tell what happens, then print a summary.")
-@click.option("--for", "seconds", type=Duration(), metavar="TIME", help="With --no-ui: how long, as 10s; else until ended.")
+@click.option("--for", "seconds", type=Duration(), metavar="TIME", help="How long --no-ui runs, as 10s.")
 def demo(directory: Path | None, no_ui: bool, seconds: float | None) -> None:
     """A sample recipe beside a stand-in for its apps, and the UI.
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 from data.records import Job
-from tui.cli_tables import elapsed
 from tui.text import safe
+from tui.units import elapsed
 from tui.words import encodable, marked, unicode_output
 
 DAY_AND_TIME = 16

@@ -120,6 +120,8 @@ class Watch:
     now: dt.datetime
     canceled: threading.Event
     allow_hosts: tuple[str, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the scan leaves for the fetches of the same poll: objects by key that it has read whole."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,32 @@ class Watcher:
     """
     updates: bool
     """Whether a change makes an event too (`*.new_or_updated`)."""
+    since_field: Callable[[Any], str | None] = lambda inputs: None
+    """Which field `since` compares, where the inputs say; None where `since` cannot be used."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of what a feed gives: its events are stored in one transaction with the cursor, so keep it small."""
+
+    found: Sequence[Found]
+    cursor: JsonValue
+    """Where the next poll goes on once these are stored."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A trigger that asks its source for what happened since the last poll, where reading everything costs too much.
+
+    For sources that never give the key of a deleted object to another one. A feed may give again what it gave before,
+    and does so to catch what came to be seen late: core.triggers stores each key, or key and stamp, once.
+    """
+
+    poll: Callable[[Any, Watch, JsonValue, dt.datetime | None], Iterable[Page]]
+    """(inputs, watch, cursor, since) -> what happened since the cursor, in order; a cursor that it does not know, or
+    that is for other inputs, is None to it: everything from `since` on, or all that there is."""
+    updates: bool
+    """Whether a change makes an event too (`*.new_or_updated`); the stamp of what is found is then needed."""
     since_field: Callable[[Any], str | None] = lambda inputs: None
     """Which field `since` compares, where the inputs say; None where `since` cannot be used."""
 
@@ -165,7 +193,7 @@ class Trigger:
     """`<connector>.<trigger>`."""
     summary: str
     inputs: type[BaseModel]
-    source: Watcher | Schedule | Webhook | Manual
+    source: Watcher | Feed | Schedule | Webhook | Manual
     connection: str | None = None
     output: Mapping[str, str] = field(default_factory=dict)
     """The names in `trigger`, each with a description; empty where they are the source's own."""

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import json
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from core.connectors import http_watch, servers
 from core.connectors.declare import Action, Call, Connection, Connector, Effect, Inputs
+from core.connectors.servers import Scalar, ServerUrl
 from core.errors import StepError
 from data.records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.wire import Answer, Client
 
-MESSAGE_LIMIT = 300  # characters of the server's own message that an error quotes
 EFFECTS = {"GET": Effect.READS, "HEAD": Effect.READS, "OPTIONS": Effect.READS}
 EFFECTS |= {"PUT": Effect.IDEMPOTENT, "DELETE": Effect.IDEMPOTENT}
-MESSAGE_KEYS = ("message", "error_description", "detail", "description", "error", "title", "errors")
-DETAIL_KEYS = ("details", "errors")  # where the flaws stand one by one, as RFC 9457 and many APIs have it
-Scalar = str | int | float | bool | None
 Method = Annotated[
     Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
     BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text),
@@ -36,21 +32,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: str = Field(repr=False, description="the server, `https://api.example.com`; URLs of steps are under it")
+    base_url: ServerUrl = Field(
+        repr=False, description="the server, `https://api.example.com`; URLs of steps are under it"
+    )
     headers: dict[str, str] = Field(
         default_factory=dict, repr=False, description="sent with every request, only to this server"
     )
     idempotency_keys: bool = Field(
         default=False, description="true: the server honours Idempotency-Key, so that lost writes may be repeated"
     )
-
-    @field_validator("base_url")
-    @classmethod
-    def _check_base_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("it must be http:// or https://, a host and perhaps a path")
-        return url
 
 
 class Request(Inputs):
@@ -96,7 +86,7 @@ def request(inputs: Request, call: Call) -> dict[str, JsonValue]:
     """
     from core.connectors import wire
 
-    client: Client = call.connection or _anonymous()
+    client: Client = call.connection or servers.anonymous()
     content, kind = _content(inputs)
     reads = effect(inputs) is Effect.READS
     headers = _headers(inputs, {"Content-Type": kind} if kind else {}, None if reads else call.idempotency_key, client)
@@ -105,7 +95,7 @@ def request(inputs: Request, call: Call) -> dict[str, JsonValue]:
             inputs.method,
             inputs.url,
             reads=reads,
-            params=_flat(inputs.params),
+            params=servers.flat(inputs.params),
             headers=headers,
             content=content,
             accept=frozenset(inputs.accept),
@@ -114,15 +104,7 @@ def request(inputs: Request, call: Call) -> dict[str, JsonValue]:
         wire.Patience(call.timeout, call.canceled, call.allow_hosts),
     )
     _check(answer, inputs, client)
-    return {"status": answer.status, "headers": _received(answer), "body": _body(answer)}
-
-
-@functools.cache
-def _anonymous() -> Client:
-    """Return the client of all requests that name no connection; kept open."""
-    from core.connectors.wire import Client
-
-    return Client()
+    return {"status": answer.status, "headers": _received(answer), "body": servers.body(answer)}
 
 
 def _open(settings: Settings, workspace: Path) -> Client:
@@ -145,7 +127,7 @@ def _content(inputs: Request) -> tuple[bytes | None, str | None]:
         if "json_" in inputs.model_fields_set:
             return json.dumps(inputs.json_, allow_nan=False, separators=(",", ":")).encode(), "application/json"
         if inputs.form is not None:
-            return urlencode(_flat(inputs.form), doseq=True).encode(), "application/x-www-form-urlencoded"
+            return urlencode(servers.flat(inputs.form), doseq=True).encode(), "application/x-www-form-urlencoded"
         if inputs.text is not None:
             return inputs.text.encode(), "text/plain; charset=utf-8"
     except ValueError as error:
@@ -153,42 +135,9 @@ def _content(inputs: Request) -> tuple[bytes | None, str | None]:
     return None, None
 
 
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters as text, or lists of text, without the null ones."""
-    return {
-        name: [_text(one) for one in value if one is not None] if isinstance(value, list) else _text(value)
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _text(value: Scalar) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
 def _received(answer: Answer) -> dict[str, str]:
     """Return the answer's headers without cookies, which are credentials."""
     return {name: value for name, value in answer.headers.items() if name != "set-cookie"}
-
-
-def _body(answer: Answer) -> JsonValue:
-    """Return the body as its type says: JSON parsed, text as text, other bytes in base64; null where it is empty."""
-    if not answer.body:
-        return None
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json" or kind.endswith("+json"):
-        try:
-            return json.loads(answer.body.decode("utf-8-sig"), parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            pass  # the type was wrong: it is text, or bytes
-    try:
-        return answer.body.decode(answer.charset)
-    except (UnicodeError, LookupError):
-        return base64.b64encode(answer.body).decode("ascii")
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
 
 
 def _check(answer: Answer, inputs: Request, client: Client) -> None:
@@ -202,39 +151,9 @@ def _check(answer: Answer, inputs: Request, client: Client) -> None:
             "http",
             answer.status,
         )
-    said = client.masked(_message(_body(answer)))
-    words = f"{answer.status} {_phrase(answer.status)}".strip()
-    raise StepError(f"{answer.where} answered {words}" + (f": {said}" if said else ""), "http", answer.status)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _message(body: JsonValue) -> str:
-    """Return what the server says about an error, with the details that it gives beside its sentence, cut short."""
-    details = [body[key] for key in DETAIL_KEYS if body.get(key)] if isinstance(body, dict) else []
-    parts = [one for found in details for one in (found.values() if isinstance(found, dict) else _listed(found))]
-    told = dict.fromkeys(filter(None, map(_sentence, [body, *parts])))
-    text = "; ".join(told)
-    return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "…"
-
-
-def _listed(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else [value]
-
-
-def _sentence(body: JsonValue) -> str:
-    while isinstance(body, dict | list) and body:
-        inner = body[0] if isinstance(body, list) else next((body[key] for key in MESSAGE_KEYS if body.get(key)), None)
-        if inner is None:
-            body = json.dumps(body, ensure_ascii=False)
-        else:
-            body = inner
-    return " ".join(body.split()) if isinstance(body, str) else ""
+    said = client.masked(servers.said(servers.body(answer)))
+    words = f"{answer.where} answered {servers.status(answer)}"
+    raise StepError(f"{words}: {said}" if said else words, "http", answer.status)
 
 
 CONNECTOR = Connector(
@@ -256,6 +175,7 @@ CONNECTOR = Connector(
             on_doubt=on_doubt,
         ),
     ),
+    triggers=http_watch.TRIGGERS,
     connections=(
         Connection(
             type="http",

@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from core.connectors import command, files, http, log, manual, schedule, sql, webhook
+from core.connectors import command, email, files, http, log, manual, salesforce, schedule, sql, webhook, zendesk
 from core.connectors.declare import Action, Connection, Connector, Trigger
 
 T = TypeVar("T")
 
 CONNECTORS: tuple[Connector, ...] = (
     command.CONNECTOR,
+    email.CONNECTOR,
     files.CONNECTOR,
     http.CONNECTOR,
     log.CONNECTOR,
     manual.CONNECTOR,
+    salesforce.CONNECTOR,
     schedule.CONNECTOR,
     sql.CONNECTOR,
     webhook.CONNECTOR,
+    zendesk.CONNECTOR,
 )
 
 

@@ -66,6 +66,8 @@ class Answer:
     """As the content type names it, `utf-8` where it names none."""
     where: str
     """Method and address without what may be secret, for error messages."""
+    url: httpx.URL = field(repr=False)
+    """The whole address that answered; it may hold secrets."""
 
 
 class Client:
@@ -166,7 +168,7 @@ class Client:
             with contextlib.closing(response):
                 body = _body(response, deadline, patience)
         charset = response.charset_encoding or "utf-8"
-        return Answer(response.status_code, response.headers, body, charset, where), response.next_request
+        return Answer(response.status_code, response.headers, body, charset, where, built.url), response.next_request
 
     @contextlib.contextmanager
     def _mapped(self, where: str, request: Request) -> Iterator[None]:

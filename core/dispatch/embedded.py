@@ -54,11 +54,17 @@ class EmbeddedDispatcher:
         """Begin to claim."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Claim nothing more and return when all that runs has settled."""
+    def claim_no_more(self) -> None:
+        """Begin nothing more; what runs goes on."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+
+    def stop(self) -> None:
+        """Claim nothing more and return when all that runs has settled."""
+        self.claim_no_more()
+        # An engine that could not start has no thread to wait for.
+        if self._thread.ident is not None:
+            self._thread.join()
         self._pool.shutdown(wait=True)
         self._unpark()
 
@@ -78,12 +84,14 @@ class EmbeddedDispatcher:
 
     def idle(self) -> bool:
         """Whether nothing runs and nothing is queued; a version that waits for a child in doubt is idle too."""
+        # Under the lock no claim begins, and one under way has reserved its room: nothing falls between the looks.
         with self._lock:
-            busy, waited_for = self._busy, [child for _, child in self._parked]
-        if busy:
-            return False
-        with self._database.read() as connection:
-            return not jobs.any_open(connection, (Status.QUEUED,)) and not calls.ended(connection, waited_for)
+            if self._busy:
+                return False
+            with self._database.read() as connection:
+                if jobs.any_open(connection, (Status.QUEUED,)):
+                    return False
+                return not calls.ended(connection, [child for _, child in self._parked])
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -130,16 +138,21 @@ class EmbeddedDispatcher:
         recipe_id, concurrency = loaded.state.id, loaded.recipe.concurrency
         with self._lock:
             room = min(self._slots - self._busy, concurrency - self._turns[recipe_id])
-        if room <= 0:
-            return
-        claimed = self._writer.call(
-            lambda connection: runs.claim(
-                connection, recipe_id, room, serial=concurrency == 1, owner=self._owner, now=dt.datetime.now(dt.UTC)
+            if room <= 0:
+                return
+            self._busy += room
+            self._turns[recipe_id] += room
+        claimed: list[Claimed] = []
+        try:
+            claimed = self._writer.call(
+                lambda connection: runs.claim(
+                    connection, recipe_id, room, serial=concurrency == 1, owner=self._owner, now=dt.datetime.now(dt.UTC)
+                )
             )
-        )
-        with self._lock:
-            self._turns[recipe_id] += len(claimed)
-            self._busy += len(claimed)
+        finally:
+            with self._lock:
+                self._busy -= room - len(claimed)
+                self._turns[recipe_id] -= room - len(claimed)
         for one in claimed:
             self._pool.submit(self._carry_out, one)
 

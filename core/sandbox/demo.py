@@ -68,8 +68,9 @@ def _usable(directory: Path) -> Path:
 @contextmanager
 def _running(workspace: Path) -> Iterator[Path]:
     """Run the stage as a process of its own while the context lasts; the terminal's signals do not reach it."""
-    (workspace / ".jobdeck").mkdir(mode=0o700, exist_ok=True)
-    with (workspace / ".jobdeck" / "demo.log").open("wb") as log:
+    log_path = workspace / ".jobdeck" / "demo.log"
+    log_path.parent.mkdir(mode=0o700, exist_ok=True)
+    with log_path.open("wb") as log:
         stage = subprocess.Popen(
             [sys.executable, "-m", "core.sandbox.stage", str(workspace)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
@@ -79,7 +80,7 @@ def _running(workspace: Path) -> Iterator[Path]:
     try:
         said = stage.stdout.read1().decode("utf-8", "replace").strip()
         if said != READY:
-            raise WorkspaceError(f"the demo did not start: {said or 'its log is ' + str(workspace / '.jobdeck')}")
+            raise WorkspaceError(f"the demo did not start: {said or f'{log_path} says why'}")
         yield workspace
     finally:
         stage.stdin.close()
@@ -127,7 +128,7 @@ class _Story:
         yield f"Workspace: {self._automation.workspace}"
         yield f"Help desk: {desk}, a stand-in on this machine; nothing goes to another one."
         yield ""
-        yield self._at("the engine's first poll of crm.db makes a job of each account")
+        yield self._at("the engine polls crm.db: each account that is new, or has changed, becomes a job")
         self._await(lambda: sum(self._counts().values()) >= FIRST_ACCOUNTS and self._idle())
         self._ended.wait(min(LOOK_S, self._left() / 2))
         self._await(self._idle)
@@ -151,10 +152,9 @@ class _Story:
         yield self._at(f"recipes/{path.name} is corrected, and the {len(done.requested)} failed jobs are rerun in place")
         self._await(self._idle)
         again = [self._automation.job(id) for id in done.requested]
-        yield self._at(f"{self._sentence(again)}; a recipe cannot mend the account itself:")
-        yield from _errors(again)
+        yield self._at(f"{self._sentence(again)}: the desk refuses these accounts themselves")
         corrected = correct_all(self._automation.workspace / CRM)
-        yield self._at(f"{', '.join(corrected)}: corrected in crm.db; each change is an event of its own, so a new job")
+        yield self._at(f"{', '.join(corrected)}: corrected in crm.db; a change is a new event, so each is a new job")
         self._await(lambda: self._idle() and set(corrected) <= self._synced())
 
     def _summary(self) -> Iterator[str]:
@@ -163,14 +163,14 @@ class _Story:
         again = [job for job in jobs if job.versions > 1]
         yield self._sentence(jobs)
         yield "Branches: " + (", ".join(f"{n} {took}" for took, n in sorted(self._branches(jobs).items())) or "none")
-        yield f"Reruns: {versions - len(jobs)}. Rerun in place: {self._sentence(again)}"
+        yield f"Reruns: {versions - len(jobs)}, of {self._sentence(again)}"
         if any(job.error for job in jobs):
-            yield "Failed still:"
+            yield "Failed (a rerun takes the event as it came; an account corrected since then has a job of its own):"
             yield from _errors(jobs)
 
     def _branches(self, jobs: Iterable[Job]) -> Counter[str]:
         """Count which branch the jobs took: an organization was found, so updated, or was not, so created."""
-        took = {"then": "updated an organization", "else": "created one"}
+        took = {"then": "updated an organization", "else": "created an organization"}
         steps = (step for job in jobs for step in self._automation.detail(job.id).steps)
         return Counter(took[step.branch] for step in steps if step.branch in took)
 

@@ -145,6 +145,7 @@ def _config(app: App) -> uvicorn.Config:
         log_config=None,
         proxy_headers=False,
         server_header=False,
+        date_header=False,  # the stand-ins have clocks of their own
         timeout_graceful_shutdown=GRACE,
     )
 

@@ -1,6 +1,6 @@
 """The demo's world as a process of its own: the help desk, somebody at work in the CRM, the engine.
 
-It lives for as long as its standard input stays open, so it never outlives the demo that started it, however that ended.
+It lives for as long as its standard input stays open: it never outlives the demo that started it, however that ended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECRET = "desk.secret"
 RECIPE = "sync_accounts"
 READY = "ready"
 
-PACE_S = 1.5
+PACE_S = 1.2
 """How often somebody does something in the CRM."""
 
 _SAMPLES = files("core.sandbox")

@@ -20,11 +20,12 @@ from core.errors import StepError
 CANARY = "canary-5f2d"
 ACTIONS = {
     "http.request", "sql.query", "sql.insert", "sql.update", "sql.delete", "sql.upsert", "files.read", "files.write",
-    "files.append", "command.run", "log.write",
+    "files.append", "command.run", "log.write", "zendesk.search_organizations", "zendesk.create_organization",
+    "zendesk.update_organization", "zendesk.create_ticket", "zendesk.update_ticket", "email.send",
 }  # fmt: skip
 TRIGGERS = {
     "manual.event", "webhook.received", "sql.new", "sql.new_or_updated", "files.new", "files.new_or_updated",
-    "schedule.every", "schedule.cron",
+    "schedule.every", "schedule.cron", "http.new", "http.new_or_updated",
 }  # fmt: skip
 MODELS = {
     **{name: action.inputs for name, action in actions().items()},
@@ -42,16 +43,26 @@ FAILING: dict[str, dict[str, Any]] = {
     "files.write": {"path": "missing/file", "text": CANARY},
     "files.append": {"path": "missing/file", "text": CANARY},
     "command.run": {"argv": ["missing-program"], "env": {"TOKEN": CANARY}},
+    "zendesk.search_organizations": {"connection": "c", "name": "Acme"},
+    "zendesk.create_organization": {"connection": "c", "name": "Acme"},
+    "zendesk.update_organization": {"connection": "c", "id": 1, "name": "Acme"},
+    "zendesk.create_ticket": {"connection": "c", "comment": "Help"},
+    "zendesk.update_ticket": {"connection": "c", "id": 1, "status": "open"},
+    "email.send": {"connection": "c", "to": "ann@example.com", "subject": "a", "text": "b", "from": "ops@example.com"},
 }
 POLLING: dict[str, dict[str, Any]] = {
     "sql.new": {"connection": "c", "table": "t", "key": "a"},
     "sql.new_or_updated": {"connection": "c", "query": "SELECT 1", "key": "a", "updated": "b"},
     "files.new": {"path": "missing"},
     "files.new_or_updated": {"path": "missing"},
+    "http.new": {"connection": "c", "url": f"list?token={CANARY}", "key": "id"},
+    "http.new_or_updated": {"connection": "c", "url": "list", "key": "id", "updated": "at"},
 }
 CONNECTED: dict[str, dict[str, Any]] = {
     "sql": {"url": f"postgresql+psycopg://ops:{CANARY}@127.0.0.1:1/shop"},
     "http": {"base_url": f"http://ops:{CANARY}@127.0.0.1:1", "headers": {"Authorization": CANARY}},
+    "zendesk": {"base_url": "http://127.0.0.1:1", "email": "ops@example.com", "token": CANARY},
+    "smtp": {"host": "127.0.0.1", "port": 1, "user": "ops", "password": CANARY},
 }
 
 
@@ -65,6 +76,12 @@ def opened(kind: str | None, workspace: Path) -> Any:
 def test_what_the_recipe_language_promises_is_there():
     assert set(actions()) >= ACTIONS
     assert set(triggers()) >= TRIGGERS
+
+
+def test_every_action_and_polling_trigger_is_made_to_fail_here():
+    assert set(FAILING) == set(actions()) - {"log.write"}
+    assert set(POLLING) == {name for name, one in triggers().items() if isinstance(one.source, Watcher)}
+    assert set(CONNECTED) == set(connection_types())
 
 
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.name)

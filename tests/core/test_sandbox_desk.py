@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from core.sandbox import desk as desk_module
+from core.sandbox import kept
 from core.sandbox.desk import desk_app
 from core.sandbox.serve import DidNotStart, Served
 
@@ -887,7 +888,7 @@ def test_the_log_tells_what_was_asked_and_what_came_of_it(desk):
 
 
 def test_the_log_keeps_the_newest(start, monkeypatch):
-    monkeypatch.setattr(desk_module, "KEPT_REQUESTS", 3)
+    monkeypatch.setattr(kept, "KEPT_REQUESTS", 3)
     desk = start()
     for number in range(5):
         desk.get(f"/api/v2/tickets/{number}.json")

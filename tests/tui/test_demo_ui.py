@@ -26,22 +26,24 @@ def gone(pid: int, seconds: float = 15.0) -> bool:
 def test_a_failed_job_is_mended_and_rerun(tmp_path: Path) -> None:
     workspace = tmp_path / "demo"
     with Terminal([*DEMO, str(workspace)], columns=120, lines=40) as terminal:
-        terminal.wait_for("array of strings", 30)
+        terminal.wait_for("failed", 30)
         engine = holder(workspace)
-        terminal.send("/A-1003#\r")
-        terminal.wait_for(lambda screen: "1 of " in screen or "1 job" in screen)
+        terminal.send("/")
+        terminal.wait_for("text in title")
+        terminal.send("A-1003#")
+        terminal.wait_for(lambda screen: "Quayside Legal" in screen and "Juniper Legal" not in screen)
         terminal.send("\r")
-        terminal.wait_for("trigger")
+        terminal.wait_until_quiet()
+        terminal.send("\r")
+        terminal.wait_for("version 1 of 1")
         recipe = workspace / "recipes" / "sync_accounts.yaml"
         recipe.write_text(recipe.read_text().replace(MISTAKE, CORRECTION))
         terminal.send("r")
-        terminal.wait_for("Rerun")
-        terminal.send("y")
-        terminal.wait_for("version 2")
-        terminal.wait_for("succeeded")
-        terminal.send("q")
+        terminal.wait_for("1 run, 0 not")
         terminal.wait_until_quiet()
-        terminal.send("q")
+        terminal.send("c")
+        terminal.wait_for("succeeded · version 2 of 2")
+        terminal.send("\x11")
         assert terminal.process.wait(30) == 0
     assert engine is not None
     assert gone(engine.pid)
@@ -50,7 +52,7 @@ def test_a_failed_job_is_mended_and_rerun(tmp_path: Path) -> None:
 def test_an_ended_terminal_leaves_nothing_running(tmp_path: Path) -> None:
     workspace = tmp_path / "demo"
     with Terminal([*DEMO, str(workspace)], columns=100) as terminal:
-        terminal.wait_for("A-10", 30)
+        terminal.wait_for("sync_accounts", 30)
         engine = holder(workspace)
         os.kill(terminal.process.pid, 9)
     assert engine is not None

@@ -1,4 +1,4 @@
-"""The jobs report as its user meets it: order, cursor, marks, filters, live updates, rerun, and what it costs to draw."""
+"""The jobs report as its user meets it: order, cursor, marks, filters, live updates, rerun, bytes written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -480,7 +481,7 @@ async def test_data_is_shown_as_text(stub: Stub, path: Path) -> None:
 def test_columns_fit_and_give_way_in_their_order(width: int) -> None:
     placed = place(width, BAR)
     assert placed[0].x == BAR
-    assert all(one.x + one.width < other.x + 1 for one, other in zip(placed, placed[1:], strict=False))
+    assert all(one.x + one.width < other.x + 1 for one, other in pairwise(placed))
     assert placed[-1].x + placed[-1].width <= width
     shown = {one.column.id for one in placed}
     left_out = [column for column in COLUMNS if column.id not in shown]

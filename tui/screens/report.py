@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,12 +18,14 @@ from data.records import SORT_COLUMNS, Job, JobFilter, Sort
 from data.states import Status
 from tui.actions import bindings
 from tui.columns import COLUMNS
-from tui.dialogs import Choice, count
+from tui.dialogs import Choice
 from tui.narrow import NarrowCompositor
 from tui.screens.base import DeckScreen
 from tui.text import safe
+from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.job_table import JobTable
+from tui.widgets.report_rows import ReportRows
 from tui.words import WORDS
 
 DEBOUNCE = 0.2
@@ -65,6 +68,9 @@ class ReportScreen(DeckScreen):
     def on_mount(self) -> None:
         self.table.focus()
         self.table.change(JobFilter(), Sort())
+        # What the start made lives as long as the process; a full collection would look through it for 40 ms, and the
+        # event loop with it.
+        self.call_after_refresh(gc.freeze)
 
     @property
     def table(self) -> JobTable:
@@ -83,7 +89,7 @@ class ReportScreen(DeckScreen):
         """Read anew what is shown."""
         await self.table.reload()
 
-    def on_job_table_changed(self) -> None:
+    def on_report_rows_changed(self) -> None:
         """Tell what is shown."""
         table = self.table
         table.notice = NONE_FOUND if table.filter != JobFilter() else FIRST_RUN
@@ -92,7 +98,7 @@ class ReportScreen(DeckScreen):
             self._none_under_cursor = table.current is None
             self.show_footer()
 
-    def on_job_table_opened(self, event: JobTable.Opened) -> None:
+    def on_report_rows_opened(self, event: ReportRows.Opened) -> None:
         """Open the job."""
         self.deck.open_job(event.job.id)
 

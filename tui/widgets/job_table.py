@@ -1,37 +1,31 @@
-"""The jobs report as a table of any length: a window of rows fetched by key, a cursor and marks that stay on jobs."""
+"""The jobs report as a table: its columns and their order, marks that stay on jobs, and painting only what differs."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region
-from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from data.records import Job, JobFilter, Sort, Stopped
+from data.records import Job, JobFilter, Sort
 from tui.actions import bindings
 from tui.columns import Placed, cell, fit, place
 from tui.marks import Marks
+from tui.widgets.report_rows import BLOCK, ReportRows
 from tui.words import ARROWS, WORDS, unicode_output
 
 if TYPE_CHECKING:
     from core.automation import Report
 
-BLOCK = 128
-"""Rows that are fetched on each side of where the cursor goes."""
 BAR = 2
 """Cells at the left: the cursor, the mark."""
 LONGEST_RANGE = 20_000
-ANCHORS_SHARE = 20
-"""Anchors are collected anew at most in this part of the time."""
 
 _PLAIN = Style.null()
 _BOLD = Style(bold=True)
@@ -42,84 +36,26 @@ _FALLING = ("id", "received_at", "first_started_at", "started_at", "finished_at"
 """Sort columns that begin with the highest."""
 
 
-@dataclass(slots=True)
-class Window:
-    """The rows at hand: neighbours in the order, the first of them at position `first`."""
-
-    report: Report | None
-    rows: list[Job]
-    first: int = 0
-    last: bool = False
-    """Whether the report's last row is at hand."""
-
-    @property
-    def end(self) -> int:
-        """The position behind the last row."""
-        return self.first + len(self.rows)
-
-    def at(self, position: int) -> Job | None:
-        """Return the job at a position, None if it is not at hand."""
-        return self.rows[position - self.first] if self.first <= position < self.end else None
-
-    def find(self, job_id: int) -> int | None:
-        """Return a job's position, None if it is not at hand."""
-        return next((self.first + at for at, job in enumerate(self.rows) if job.id == job_id), None)
-
-
-class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """The report. Every read of the store runs in a thread; what is on the screen changes only with what was read."""
+class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
+    """The report as one sees it. The cursor is narrow, so that a move writes little."""
 
     BINDINGS: ClassVar[list[Any]] = [*bindings("report")]
     DEFAULT_CSS = "JobTable { scrollbar-size: 0 0; overflow: hidden hidden; height: 1fr; }"
 
-    class Changed(Message):
-        """What is shown, counted, sorted or marked is another."""
-
-    class Opened(Message):
-        """Enter was pressed on a job."""
-
-        def __init__(self, job: Job) -> None:
-            super().__init__()
-            self.job = job
-
     def __init__(self, open_report: Callable[[JobFilter, Sort], Report]) -> None:
-        """`open_report` returns a report; cheap, and called on the event loop."""
-        super().__init__()
-        self._open = open_report
-        self._report: Report | None = None
-        self._lock = asyncio.Lock()
-        self._window = Window(None, [])
-        self._cursor = 0
-        self._top = 0
-        self._wanted: int | None = None
-        self._fixed = False
-        self._reading = False
+        super().__init__(open_report)
         self._column = "received"
         self._placed: tuple[Placed, ...] = ()
         self._painted: list[Strip] = []
         self._bodies: dict[int, tuple[Job, list[Segment]]] = {}
         self._range: tuple[int, Marks] | None = None
-        self._seen: int | None = None
-        self._anchored = (0.0, 0.0)
-        self.filter = JobFilter()
-        self.sort = Sort()
-        self.total: int | None = None
-        """How many jobs the filter shows; None while they are being counted."""
-        self.everything: int | None = None
-        """How many jobs there are."""
         self.marks = Marks()
         self.marked: int | None = 0
         """How many jobs are marked; None while they are being counted."""
-        self.paused = False
         self.notice = ""
         """What stands where no job is."""
 
     # What it tells
-
-    @property
-    def current(self) -> Job | None:
-        """The job under the cursor."""
-        return self._window.at(self._cursor)
 
     @property
     def column(self) -> Placed | None:
@@ -131,272 +67,19 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Whether moving marks."""
         return self._range is not None
 
-    @property
-    def new(self) -> int:
-        """How many more jobs the filter shows than when its first row, or its pause, was last seen."""
-        return 0 if self.total is None or self._seen is None else max(self.total - self._seen, 0)
+    def view_changed(self) -> None:
+        self._range = None
 
-    def neighbour(self, job_id: int, step: int) -> int | None:
-        """Return the id of the job `step` rows from another, None where it is not at hand."""
-        position = self._window.find(job_id)
-        job = None if position is None else self._window.at(position + step)
-        if job is not None and position is not None:
-            self._go(position + step)
-        return None if job is None else job.id
+    def moved(self) -> None:
+        self._mark_range()
 
-    # Reading
-
-    async def view(self, filter: JobFilter, sort: Sort) -> None:
-        """Show another filter or order; the cursor stays on its job if it is in it. Returns when rows are there."""
-        if self._report is not None:
-            self._report.stop()
-        report = self._report = self._open(filter, sort)
-        self.filter, self.sort, self.total, self._seen = filter, sort, None, None
-        self._range = self._wanted = None
-        self._tell()
-        async with self._lock:
-            line = self._cursor - self._top
-            rows, above = await self._near_or_top(report, self.current)
-            if report is not self._report:
-                return
-            # Where it stands in the whole is told later; that there is more above is known now.
-            self._take(report, rows, above, BLOCK, BLOCK)
-            self._place(self._window.first + above, min(line, above))
-        self.run_worker(self._complete(report), group="complete", exclusive=True)
-
-    async def reload(self) -> None:
-        """Read anew what is on the screen; the cursor stays on its job, and the job on its line."""
-        report = self._report
-        if report is None:
-            return
-        if not self.paused:
-            async with self._lock:
-                await self._reread(report)
-        await self._complete(report)
-
-    async def _reread(self, report: Report) -> None:
-        each = 2 * self._height
-        kept, position = self.current, self._cursor
-        rows, above = await self._near_or_top(report, kept, stay=True, each=each)
-        if report is not self._report:
-            return
-        self._take(report, rows, above, each, position)
-        self._shift(self._window.first + above - position, window=False)
-        self._stay()
-
-    def _take(self, report: Report, rows: list[Job], above: int, each: int, position: int) -> None:
-        """Have rows at hand, `above` of them before the one at `position`; fewer than `each` end at an end."""
-        self._bodies.clear()
-        self._window = Window(report, rows, 0 if above < each else max(position - above, 1), len(rows) - above < each)
-        if self._window.first == 0 and self._window.last:
-            self.total = len(rows)
-
-    async def _near_or_top(
-        self, report: Report, kept: Job | None, *, stay: bool = False, each: int = BLOCK
-    ) -> tuple[list[Job], int]:
-        """Return rows around a job, or the first ones; `stay`: around its place even if it left the report."""
-        try:
-            if kept is not None:
-                rows, above = await asyncio.to_thread(report.near, kept, each, each)
-                if rows and (stay or (above < len(rows) and rows[above].id == kept.id)):
-                    return rows, min(above, len(rows) - 1)
-            return await asyncio.to_thread(report.rows, 0, each), 0
-        except Stopped:
-            return [], 0
-
-    async def _complete(self, report: Report) -> None:
-        """Count, find the place of the rows in the whole, and collect anchors where they are due."""
-        try:
-            await self._count(report)
-            if not self.paused:
-                await self._locate(report)
-            at, took = self._anchored
-            if report is self._report and (not at or time.monotonic() - at > took * ANCHORS_SHARE):
-                await self._anchor(report)
-        except Stopped:
-            return
-
-    async def _locate(self, report: Report) -> None:
-        # Below a first row at position 0 everything counts from there.
-        while report is self._report and self._window.first and (job := self.current) is not None:
-            position = await asyncio.to_thread(report.position, job.id)
-            found = self._window.find(job.id)
-            if report is self._report and position is not None and found is not None:
-                self._shift(position - found)
-            if position is None or found is not None:
-                break
-        self._tell()
-
-    async def _count(self, report: Report) -> None:
-        total = await asyncio.to_thread(report.count)
-        everything = await asyncio.to_thread(self._open(JobFilter(), Sort("id")).count)
-        if report is not self._report:
-            return
-        self.total, self.everything = total, everything
-        if self._seen is None or (self._top == 0 and not self.paused):
-            self._seen = total
-        if self.marks.filter is not None:
-            await self._count_marks()
-        self._tell()
-
-    async def _anchor(self, report: Report) -> None:
-        began = time.monotonic()
-        await asyncio.to_thread(report.collect_anchors, lambda: report is not self._report)
-        self._anchored = (time.monotonic(), time.monotonic() - began)
-
-    async def _count_marks(self) -> None:
-        marks = self.marks
-        if marks.filter is None:
-            self.marked = len(marks.ids)
-            return
-        counted = await asyncio.to_thread(self._open(marks.filter, Sort("id")).count)
-        if marks is self.marks:
-            self.marked = max(counted - len(marks.excluded), 0)
-
-    # Moving
-
-    def _go(self, position: int, *, fixed: bool = False) -> None:
-        """Put the cursor on a row; at once if it is at hand, else as soon as it was read.
-
-        `fixed`: the position is meant as such, not as so many rows from another.
-        """
-        self._fixed = fixed
-        end = self._end
-        self._wanted = max(position if end is None else min(position, end - 1), 0)
-        if self._at_hand(self._wanted):
-            self._place(self._wanted)
-            self._wanted = None
-        # One read at a time: keys typed meanwhile only move the aim.
-        if not self._reading and (self._wanted is not None or self._near_edge()):
-            self._reading = True
-            self.run_worker(self._read_on(), group="read")
-
-    @property
-    def _end(self) -> int | None:
-        """The position behind the last row, None where that is not known."""
-        return self._window.end if self._window.last else self.total
-
-    @property
-    def _height(self) -> int:
-        return max(self.size.height - self._head, 1)
-
-    @property
-    def _head(self) -> int:
-        """The lines that the titles take: none where there is hardly room for a row."""
-        return 1 if self.size.height > 2 else 0
-
-    def _stay(self) -> None:
-        """Paint anew with the cursor where it is, unless a key has sent it elsewhere."""
-        if self._wanted is None:
-            self._go(self._cursor)
-        elif self._window.rows:
-            self._place(max(min(self._cursor, self._window.end - 1), self._window.first))
-        self._repaint()
-
-    def _at_hand(self, position: int) -> bool:
-        top = self._top_for(position)
-        end = top + self._height if self._end is None else min(top + self._height, self._end)
-        return self._window.first <= top and end <= self._window.end and position < max(end, 1)
-
-    def _near_edge(self) -> bool:
-        window, margin = self._window, 2 * self._height
-        above = window.first > 0 and self._top - window.first < margin
-        below = window.end - self._top - self._height < margin
-        return above or (below and (self._end is None or window.end < self._end))
-
-    async def _read_on(self) -> None:
-        """Read until the row that is wanted is at hand, then what lies around it."""
-        try:
-            while self._wanted is not None or self._near_edge():
-                report, wanted = self._report, self._wanted
-                if report is None or not await self._read_once(report):
-                    break
-                if wanted is None and self._wanted is None:
-                    break
-        except Stopped:
-            pass
-        finally:
-            self._reading = False
-
-    async def _read_once(self, report: Report) -> bool:
-        """Read once towards what is wanted; return whether that may have helped."""
-        async with self._lock:
-            wanted = self._wanted
-            if report is not self._report:
-                return False
-            if wanted is None:
-                return self.current is not None and await self._extend(report, self.current)
-            if not await self._read_at(report, wanted):
-                return False
-            # Another key may have moved the aim meanwhile.
-            if self._wanted is not None and self._at_hand(self._wanted):
-                self._place(self._wanted)
-                self._wanted = None
-            elif self._wanted == wanted:
-                self._place(max(min(wanted, self._window.end - 1), self._window.first))
-                self._wanted = None
-            return True
-
-    async def _read_at(self, report: Report, wanted: int) -> bool:
-        window = self._window
-        if window.rows and window.first - BLOCK < wanted < window.end + BLOCK:
-            return await self._extend(report, window.rows[-1] if wanted >= window.first else window.rows[0])
-        first = max(wanted - BLOCK, 0)
-        if self.total is not None:
-            first = max(min(first, self.total - 2 * BLOCK), 0)
-        rows = await asyncio.to_thread(report.rows, first, 2 * BLOCK)
-        if report is not self._report or not rows:
-            return False
-        self._window = Window(report, rows, first, self.total is not None and first + len(rows) >= self.total)
-        return True
-
-    async def _extend(self, report: Report, edge: Job) -> bool:
-        """Replace the rows at hand by those around one of them; return whether that was done."""
-        rows, above = await asyncio.to_thread(report.near, edge, BLOCK, BLOCK)
-        position = self._window.find(edge.id)
-        if report is not self._report or position is None or not rows:
-            return False
-        self._window = Window(report, rows, max(position - above, 0), len(rows) - above < BLOCK)
-        if above < BLOCK:
-            self._shift(-self._window.first)
-        self._repaint()
-        return True
-
-    def _shift(self, by: int, *, window: bool = True) -> None:
-        """Take every position for one that is `by` higher: the same rows stand there."""
-        if window:
-            self._window.first += by
-        self._cursor += by
-        self._top = max(self._top + by, 0)
-        if self._wanted is not None and not self._fixed:
-            self._wanted = max(self._wanted + by, 0)
+    def positions_shifted(self, by: int) -> None:
         if self._range is not None:
             self._range = (max(self._range[0] + by, 0), self._range[1])
 
-    def _top_for(self, position: int, line: int | None = None) -> int:
-        height = self._height
-        top = self._top if line is None else position - line
-        if not top <= position < top + height:
-            # By half a page: a scroll writes most of the table, so it should be rare.
-            half = height // 2
-            top = position - half if position >= top + height else position - height + half + 1
-            if abs(position - self._top) > 2 * height:
-                top = position - half
-        if self._end is not None:
-            top = min(top, self._end - height)
-        return max(top, 0)
-
-    def _place(self, position: int, line: int | None = None) -> None:
-        self._top = self._top_for(position, line)
-        self._cursor = position
-        if self._top == 0 and self.total is not None and not self.paused:
-            self._seen = self.total
-        self._mark_range()
-        self._repaint()
-        self._tell()
-
-    def _tell(self) -> None:
-        self.post_message(self.Changed())
+    async def counted(self) -> None:
+        if self.marks.filter is not None:
+            await self._count_marks()
 
     # Painting
 
@@ -473,70 +156,6 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Show the cursor as one that keys do not move."""
         self._repaint()
 
-    # Keys: moving
-
-    def action_down(self) -> None:
-        """One row down."""
-        self._go(self._aim + 1)
-
-    def action_up(self) -> None:
-        """One row up."""
-        self._go(self._aim - 1)
-
-    def action_page_down(self) -> None:
-        """One page down."""
-        self._page(self._height)
-
-    def action_page_up(self) -> None:
-        """One page up."""
-        self._page(-self._height)
-
-    def action_half_page_down(self) -> None:
-        """Half a page down."""
-        self._page(self._height // 2)
-
-    def action_half_page_up(self) -> None:
-        """Half a page up."""
-        self._page(-(self._height // 2))
-
-    def action_top(self) -> None:
-        """To the first row."""
-        self._go(0, fixed=True)
-
-    def action_bottom(self) -> None:
-        """To the last row, as soon as it is known which that is."""
-        if self.total is None:
-            self.run_worker(self._bottom(), group="bottom", exclusive=True)
-        else:
-            self._go(self.total - 1, fixed=True)
-
-    async def _bottom(self) -> None:
-        if self._report is not None:
-            await self._count(self._report)
-            self._go((self.total or 1) - 1, fixed=True)
-
-    @property
-    def _aim(self) -> int:
-        return self._cursor if self._wanted is None else self._wanted
-
-    def _page(self, rows: int) -> None:
-        self._go(self._aim + rows)
-
-    def action_open(self) -> None:
-        """Open the job under the cursor."""
-        if self.current is not None:
-            self.post_message(self.Opened(self.current))
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Move with the wheel."""
-        event.stop()
-        self._page(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Move with the wheel."""
-        event.stop()
-        self._page(-3)
-
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse points, or choose a column by its title."""
         if event.y >= self._head:
@@ -609,6 +228,15 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.run_worker(self._counted_marks(), group="marks", exclusive=True)
         self._repaint()
         self._tell()
+
+    async def _count_marks(self) -> None:
+        marks = self.marks
+        if marks.filter is None:
+            self.marked = len(marks.ids)
+            return
+        counted = await asyncio.to_thread(self._open(marks.filter, Sort("id")).count)
+        if marks is self.marks:
+            self.marked = max(counted - len(marks.excluded), 0)
 
     async def _counted_marks(self) -> None:
         await self._count_marks()

@@ -107,6 +107,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id"),
     )
     op.create_table(
+        "holds",
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("held_by", sa.Text(), nullable=False),
+        sa.Column("held_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"]),
+        sa.PrimaryKeyConstraint("job_id"),
+    )
+    op.create_table(
         "versions",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.Integer(), nullable=False),
@@ -136,6 +145,7 @@ def upgrade() -> None:
         sa.Column("error_group", sa.Text()),
         sa.Column("report", sa.Text()),
         sa.Column("warnings", sa.Text()),
+        sa.Column("expired", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"]),
         sa.ForeignKeyConstraint(["recipe_id"], ["recipes.id"]),
         sa.ForeignKeyConstraint(["revision_id"], ["revisions.id"]),
@@ -155,6 +165,8 @@ def upgrade() -> None:
            sa.text("status IN ('queued', 'running', 'in_doubt')"), unique=True)
     _index("one_running_per_key", "versions", ["serial_key"],
            sa.text("status = 'running' AND serial_key IS NOT NULL"), unique=True)
+    _index("versions_due", "versions", ["recipe_id", "status", "finished_at", "job_id"],
+           sa.text("latest IS 1 AND expired IS 0 AND finished_at IS NOT NULL"))
     _index("versions_queued", "versions", ["recipe_id", sa.literal_column("priority DESC"), "id"],
            sa.text("status = 'queued'"))
     _index("versions_running", "versions", ["owner"], sa.text("status = 'running'"))
