@@ -314,14 +314,11 @@ class Automation:
         rules = [rule for of_recipe in self._terms.rules().values() for rule in of_recipe]
         if dry_run:
             return retention.apply(rules, self._read, _now, dry=True).by_rule
-        done = retention.apply(rules, self._write, _now, rest=self._give_way)
+        beside = retention.Beside(self.workspace, self._database)
+        done = retention.apply(rules, self._write, _now, rest=beside.rest)
         self._write(lambda connection: retention.note(connection, by, done, _now()))
+        beside.empty_log()
         return done.by_rule
-
-    def _give_way(self, seconds: float) -> bool:
-        if self.engine().running:
-            time.sleep(seconds)
-        return False
 
     # Recipes
 
@@ -366,9 +363,8 @@ class Automation:
         return self.recipe(name)
 
     def check(self, names: Sequence[str] = ()) -> list[Problem]:
-        """Return what is wrong in the files of these recipes, or of all; raises NotFound."""
-        wanted = names or self._library.names()
-        return [problem for name in wanted for problem in self._library.problems(name, self.settings)]
+        """Return what is wrong in the files of these recipes, or of all, and warnings; raises NotFound."""
+        return self._library.check(names, self.settings)
 
     def send(self, recipe: str, events: Iterable[JsonValue], *, key: str | None = None, by: str) -> list[Accepted]:
         """Hand events to a recipe; `key` is an expression over `trigger`. Durable when it returns.

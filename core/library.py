@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import NotFound, RecipeProblems
 from core.parse import decode, parse
-from core.recipe import ActionStep, Recipe
+from core.recipe import ActionStep, CallStep, Recipe
 from core.settings import Settings
 from core.wording import unknown
 from data import recipes as store
@@ -57,16 +57,37 @@ class Library:
             return []
         return sorted(path.stem for path in files)
 
-    def problems(self, name: str, settings: Settings) -> list[Problem]:
-        """Return all that is wrong in a recipe's file, connections that are not there included; raises NotFound."""
-        names = self.names()
-        if name not in names:
-            raise NotFound(unknown("recipe", name, names))
+    def check(self, names: Sequence[str], settings: Settings) -> list[Problem]:
+        """Return all that is wrong in these recipes' files, or in all, and what is worth a warning; raises NotFound.
+
+        Connections and called recipes that are not there, and recipes that call themselves, are wrong too.
+        """
+        known = self.names()
+        for name in names:
+            if name not in known:
+                raise NotFound(unknown("recipe", name, known))
+        calls = {name: self._calls(name) for name in known}
+        return [problem for name in names or known for problem in self._checked(name, settings, calls)]
+
+    def _calls(self, name: str) -> frozenset[str]:
+        """Return the recipes that a recipe's file calls; none where it is broken."""
         try:
-            self._read(name, settings.connection_types)
+            recipe = self._parse(name, self._text(name))
+        except (RecipeProblems, FileNotFoundError):
+            return frozenset()
+        return frozenset(step.recipe for step in recipe.walk() if isinstance(step, CallStep))
+
+    def _checked(
+        self, name: str, settings: Settings, calls: Mapping[str, frozenset[str]]
+    ) -> tuple[Problem, ...]:
+        try:
+            recipe = parse(
+                name, self._text(name), file=f"{FOLDER}/{name}.yaml", connections=settings.connection_types,
+                recipes=frozenset(calls), calls=calls,
+            )
         except RecipeProblems as error:
-            return list(error.problems)
-        return []
+            return error.problems
+        return recipe.warnings
 
     def refresh(self) -> list[RecipeState]:
         """Read the files, store a revision of each changed valid one, and return every recipe, by name."""
@@ -142,9 +163,6 @@ class Library:
                 self._parsed[revision.id] = found
         return found
 
-    def _read(self, name: str, connections: dict[str, str]) -> Recipe:
-        return self._parse(name, self._text(name), connections, frozenset(self.names()))
-
     def _text(self, name: str) -> str:
         """Return a recipe file's text; raises RecipeProblems, and FileNotFoundError where there is none."""
         file = f"{FOLDER}/{name}.yaml"
@@ -155,10 +173,8 @@ class Library:
         except OSError as error:
             raise RecipeProblems([Problem(file, 1, 1, f"the file cannot be read: {error.strerror}")]) from error
 
-    def _parse(
-        self, name: str, text: str, connections: dict[str, str] | None = None, recipes: frozenset[str] | None = None
-    ) -> Recipe:
-        return parse(name, text, file=f"{FOLDER}/{name}.yaml", connections=connections, recipes=recipes)
+    def _parse(self, name: str, text: str) -> Recipe:
+        return parse(name, text, file=f"{FOLDER}/{name}.yaml", connections=None, recipes=None)
 
 
 def connections_of(recipe: Recipe) -> frozenset[str]:

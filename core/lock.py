@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -74,6 +76,18 @@ def holder(workspace: Path) -> Holder | None:
             return _read(path)
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def engine_kept_out(workspace: Path) -> Iterator[bool]:
+    """Give whether this process alone may do an engine's work until the block ends; no engine starts meanwhile.
+
+    To be held for less than a start waits: well under a second.
+    """
+    folder = (workspace / FILE).parent
+    with (workspace / FILE).open("a", encoding="utf-8") as lock, (folder / "log.lock").open("a") as turn:
+        # Shared, so that nobody takes this process for an engine; the other file is for others that do the same.
+        yield _locked(lock, fcntl.LOCK_SH) and _locked(turn, fcntl.LOCK_EX)
 
 
 def _locked(file: IO[str], kind: int) -> bool:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping as MappingOf
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from core.connectors.declare import Feed, Trigger, Watcher
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["decode", "parse", "validate_inputs"]
 
 MAX_COLUMNS = 10
-_KEYS = ("description", "trigger", "title", "report", "concurrency", "retention", "start", "steps")
+KEYS = ("description", "trigger", "title", "report", "concurrency", "retention", "start", "steps")
 _POLL_EVERY = 30.0
 _RETENTION = ("succeeded", "failed")
 
@@ -35,39 +36,40 @@ def parse(
     file: str,
     connections: MappingOf[str, str] | None,
     recipes: frozenset[str] | None,
+    calls: MappingOf[str, frozenset[str]] = MappingProxyType({}),
     registry: Registry | None = None,
 ) -> Recipe:
     """Return the recipe that a file says; raises RecipeProblems with all that is wrong with it.
 
     `file` names it in problems. `connections` are the workspace's, name -> type, and `recipes` all that can be called;
-    None leaves them unchecked. `registry` is what there is to use, by default all connectors.
+    None leaves them unchecked. `calls` says which recipes each of them calls. `registry` is what there is to use, by
+    default all connectors.
     """
     root, problems = read(text, file)
     if registry is None:
         from core.connectors.registry import registry as all_connectors
 
         registry = all_connectors()
-    return _RecipeReader(problems, root, registry, connections).recipe(name, file, recipes)
+    known = Known(registry.actions, connections, recipes, calls, own=name)
+    return _RecipeReader(problems, root, registry, known).recipe(name, file)
 
 
 class _RecipeReader:
     """Builds a recipe out of its file's one mapping."""
 
-    def __init__(
-        self, problems: Problems, root: Mapping, registry: Registry, connections: MappingOf[str, str] | None
-    ) -> None:
+    def __init__(self, problems: Problems, root: Mapping, registry: Registry, known: Known) -> None:
         self._problems = problems
         self._registry = registry
-        self._connections = connections
+        self._known = known
         self._terms = Terms(problems)
-        self._fields = Fields(problems, root, "a recipe", _KEYS)
+        self._fields = Fields(problems, root, "a recipe", KEYS)
 
-    def recipe(self, name: str, file: str, recipes: frozenset[str] | None) -> Recipe:
+    def recipe(self, name: str, file: str) -> Recipe:
         """Return the recipe, or raise RecipeProblems."""
         self._check_name(name, file)
         fields = self._fields
         trigger = self._trigger()
-        steps = StepReader(self._problems, self._terms, Known(self._registry.actions, self._connections, recipes))
+        steps = StepReader(self._problems, self._terms, self._known)
         fields.need("steps")
         built = steps.steps(fields.list_of("steps"), "", Scope.of_job())
         title = self._terms.template(fields.get("title"), Scope.of_event())
@@ -136,9 +138,10 @@ class _RecipeReader:
             self._problems.add(value, f"the inputs of {declared.name} are a mapping, not {kind(value)}")
             return None
         self._warn_of_templates(declared, given)
+        self._terms.gives(declared.output, "trigger")
         every, since, own = self._poll(declared, given)
         inputs = check_inputs(self._problems, key, own, declared.name, declared.inputs, templates=False)
-        connection = connection_name(self._problems, given, declared.name, declared.connection, self._connections)
+        connection = connection_name(self._problems, given, declared.name, declared.connection, self._known.connections)
         self._check_since(declared, inputs, given)
         return Started(declared, inputs, connection, every, since, condition)
 

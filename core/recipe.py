@@ -11,6 +11,7 @@ from typing import Any
 
 from core.connectors.declare import Action, Trigger
 from core.expressions import Condition, Template, Value
+from data.records import Problem
 from data.states import Status
 
 _OWN_NAMES = frozenset({"props", "now", "job"})
@@ -160,7 +161,8 @@ class Recipe:
     """None: the workspace's."""
     start: bool
     steps: tuple[Step, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    """What its file says that is allowed but probably not meant."""
 
     def walk(self) -> Iterator[Step]:
         """Yield every declared step, each before those inside it, in the order of the file."""

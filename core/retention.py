@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import RecipeProblems, Refused, StoreError
 from core.events import storable
 from core.library import Library
+from core.lock import engine_kept_out, holder
 from core.recipe import Recipe
 from core.reruns import removed
 from core.settings import Settings
@@ -31,6 +33,8 @@ Clock = Callable[[], dt.datetime]
 DAILY = dt.timedelta(days=1)
 LOOK_EVERY_S = 5.0
 """How often the engine looks whether a day is over, or whether another process has removed data."""
+EMPTY_EVERY = 20
+"""Batches after which a process beside no engine empties the write-ahead log: some 30 MB of it."""
 AFTER_TROUBLE_S = 600.0
 """How long the engine leaves a store alone that could not be written."""
 
@@ -253,6 +257,33 @@ def note(connection: Any, by: str, purge: Purge, now: dt.datetime) -> None:
     if purge.jobs:
         told = "; ".join(f"{one.jobs} by {one.rule}" for one in purge.by_rule)
         recipe_store.note_act(connection, by, "purge", f"{purge.jobs} jobs", told)
+
+
+class Beside:
+    """How a process that is no engine rests between two batches: an engine's jobs come first.
+
+    Without an engine nobody moves the write-ahead log into the file: it would grow far beyond what is removed.
+    """
+
+    def __init__(self, workspace: Path, database: Database) -> None:
+        self._workspace = workspace
+        self._database = database
+        self._batches = 0
+
+    def rest(self, seconds: float) -> bool:
+        """Rest after a batch that took so long; False: go on."""
+        self._batches += 1
+        if holder(self._workspace) is not None:
+            time.sleep(seconds)
+        elif self._batches % EMPTY_EVERY == 0:
+            self.empty_log()
+        return False
+
+    def empty_log(self) -> None:
+        """Empty the write-ahead log where no engine does: what was removed is still in there."""
+        with engine_kept_out(self._workspace) as alone:
+            if alone:
+                self._database.truncate_log()
 
 
 class Purging:

@@ -111,7 +111,9 @@ def add_version(
     """
     moved = connection.execute(
         update(versions)
-        .where(versions.c.job_id == job_id, LATEST, versions.c.number == number - 1, versions.c.status.not_in(OPEN), KEPT)
+        .where(
+            versions.c.job_id == job_id, LATEST, KEPT, versions.c.number == number - 1, versions.c.status.not_in(OPEN)
+        )
         .values(latest=False)
         .returning(versions.c.recipe_id, versions.c.event)
     ).first()

@@ -1,9 +1,9 @@
 """Retention's work on the store: jobs held, and the data of those whose time is over removed, a batch a transaction.
 
-Of a purged job stay its id, event key, status, times, place in the report, versions (who asked for them and why, the kind,
-step and group of their errors) and its links to called jobs. Its event, step records, report columns, warnings and the
-messages of its errors go; its title, which was made of the event, becomes the event's key. The keys of events stay as they
-are: an old event never becomes a new one.
+Of a purged job stay its id, event key, status, times and place in the report, its versions (who asked for them and why,
+the kind, step and group of their errors) and its links to called jobs. Its event, step records, report columns,
+warnings and the messages of its errors go; its title, which was made of the event, becomes the event's key. The keys of
+events stay as they are: an old event never becomes a new one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,27 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, delete, func, literal_column, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from data.records import Hold
 from data.states import Status
 from data.tables import EPOCH, KEPT, LATEST, calls, from_micros, holds, jobs, meta, payloads, steps, to_micros, versions
 
-BATCH = 100
-"""Jobs looked at in one transaction; other writers wait so long."""
+BATCH = 50
+"""Jobs looked at in one transaction: other writers wait so long, and what it changes fits into SQLite's cache."""
 
 REMOVED = "removed by retention"
 """What stands for the message of an error: it quoted the data."""
@@ -103,18 +115,18 @@ def _size(connection: Connection, ids: Collection[int]) -> int:
 
 
 # A plain number beside the column's microseconds: the row value is compared as the index has it.
-_FINISHED = literal_column("versions.finished_at")
+_FINISHED: ColumnElement[int] = literal_column("versions.finished_at")
 _DUE = (
     select(_FINISHED.label("finished"), versions.c.job_id)
     .where(
         LATEST, KEPT, versions.c.recipe_id == bindparam("recipe"), versions.c.status == bindparam("status"),
-        _FINISHED < bindparam("before"),
+        _FINISHED < bindparam("before"),  # noqa: SIM300 - the column is what is compared
         tuple_(_FINISHED, versions.c.job_id) > tuple_(bindparam("at"), bindparam("id")),
     )
     .order_by(_FINISHED, versions.c.job_id)
     .limit(bindparam("most"))
 )
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _HELD = select(holds.c.job_id).where(holds.c.job_id.in_(_IDS))
 _child, _parent = versions.alias("child"), versions.alias("parent")
 _CALLED = (
@@ -205,4 +217,5 @@ def _remembered(connection: Connection, key: str) -> dt.datetime | None:
 
 def _remember(connection: Connection, key: str, now: dt.datetime) -> None:
     statement = insert(meta).values(key=key, value=str(to_micros(now)))
-    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value}))
+    replaced = {"value": statement.excluded.value}
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=replaced))

@@ -189,9 +189,12 @@ class Problem:
     line: int
     column: int
     message: str
+    warning: bool = False
+    """Whether the recipe runs all the same: it says what is probably not meant."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        grade = "warning: " if self.warning else ""
+        return f"{self.file}:{self.line}:{self.column}: {grade}{self.message}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,8 +239,8 @@ for _name, _column in [
     ("number", versions.c.number),
 ]:
     _partial(f"latest_by_{_name}", versions.c.status, _column, versions.c.job_id, versions.c.recipe_id, where=LATEST)
-# What retention may remove, in the order in which it is due. It holds only jobs that still have their data: however many
-# are remembered without it, none of them is looked at again, and each recipe and status has its own term.
+# What retention may remove, in the order in which it is due, for each recipe and status have a term of their own. Only
+# jobs that still have their data are in it: however many are remembered without, none of them is looked at again.
 _partial("versions_due", versions.c.recipe_id, versions.c.status, versions.c.finished_at, versions.c.job_id,
          where=and_(LATEST, KEPT, versions.c.finished_at.is_not(None)))
 _partial("first_by_started", versions.c.started_at, versions.c.job_id, versions.c.recipe_id, where=text("number = 1"))

@@ -116,8 +116,9 @@ class Writer:
         return batch, False
 
     def _step_between(self, one: _Waiting[Any]) -> None:
+        step: Any = one.work
         try:
-            one.result = one.work.work()
+            one.result = step.work()
         except BaseException as error:
             one.error = error
         one.done.release()

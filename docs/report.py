@@ -53,7 +53,7 @@ async def drawn(automation: Automation) -> str:
     app = JobdeckApp(automation)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause(1)
-        await pilot.press("j", "j", "j", "space", "j", "j")
+        await pilot.press("j", "j", "j", "space", "j")
         await pilot.pause(1)
         return app.export_screenshot(title="jobdeck demo")
 

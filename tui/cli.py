@@ -27,6 +27,7 @@ from tui.cli_options import (
     output_option,
     workspace_option,
 )
+from tui.kept import kept
 from tui.text import safe, safe_block
 from tui.units import count
 
@@ -71,6 +72,7 @@ JOBS = Listing(output.job_json, output.JOB_FIELDS, tables.JOBS)
 VERSIONS = Listing(output.version_json, output.VERSION_FIELDS, tables.VERSIONS)
 RECIPES = Listing(output.recipe_json, output.RECIPE_FIELDS, tables.RECIPES)
 REVISIONS = Listing(output.revision_json, output.REVISION_FIELDS, tables.REVISIONS)
+PURGED = Listing(output.purged_json, output.PURGED_FIELDS, tables.PURGED)
 ACCEPTED = Listing(output.accepted_json, output.ACCEPTED_FIELDS, tables.ACCEPTED)
 
 
@@ -222,12 +224,15 @@ def demo(directory: Path | None, no_ui: bool, seconds: float | None) -> None:
 @click.argument("names", metavar="[RECIPE]...", nargs=-1, shell_complete=complete_recipe)
 @click.pass_context
 def check(context: click.Context, names: tuple[str, ...]) -> None:
-    """Validate recipes, all by default: file:line:col: message."""
+    """Validate recipes, all by default: file:line:col: message.
+
+    Warnings are what runs, but was probably not meant; exit status 1 is for what is wrong.
+    """
     automation = opened(context)
     problems = automation.check(names)
     for problem in problems:
         click.echo(safe(str(problem)))
-    if problems:
+    if any(not problem.warning for problem in problems):
         context.exit(1)
     valid = len(set(names)) or sum(recipe.present for recipe in automation.recipes())
     click.echo(f"{count(valid, 'recipe')} {'is' if valid == 1 else 'are'} valid")
@@ -463,6 +468,37 @@ def show_recipe(context: click.Context, name: str, format: str) -> None:
 def revisions(context: click.Context, name: str, format: str) -> None:
     """Its revisions, newest first: each valid state of its file."""
     REVISIONS.write(opened(context).revisions(name), format)
+
+
+@cli.command()
+@click.argument("job", type=JobRef(versions=False))
+@click.option("--reason", required=True, metavar="TEXT", help="Why; shown with the job, and kept in the audit.")
+@click.pass_context
+def hold(context: click.Context, job: tuple[int, None], reason: str) -> None:
+    """Keep a job's data past its retention."""
+    opened(context).hold(job[0], reason=reason, by=who())
+    click.echo(f"{job[0]}: held; retention removes nothing of it before `jobdeck release {job[0]}`")
+
+
+@cli.command()
+@click.argument("job", type=JobRef(versions=False))
+@click.pass_context
+def release(context: click.Context, job: tuple[int, None]) -> None:
+    """Let retention have the data of a held job again."""
+    released = opened(context).release(job[0], by=who())
+    click.echo(f"{job[0]}: " + "; its data ".join(part for part in ("released", kept(released)) if part))
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Only what it would remove.")
+@output_option
+@click.pass_context
+def purge(context: click.Context, dry_run: bool, format: str) -> None:
+    """Apply retention now, as the engine does every day.
+
+    Removes events, step data and report columns of jobs whose time is over, counted from their end.
+    """
+    PURGED.write(opened(context).purge(by=who(), dry_run=dry_run), format)
 
 
 @cli.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status
+from tui.kept import kept, removed
 from tui.text import safe, safe_block
 from tui.units import count, elapsed, local
 from tui.words import WORDS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from core.automation import EngineState, State
     from core.reruns import Plan, Rerun
+    from core.retention import Purged
 
 R = TypeVar("R")
 _CHUNK = 500
@@ -99,6 +101,12 @@ REVISIONS: tuple[Column[Revision], ...] = (
     Column("REV", lambda revision: _revision(revision.number), right=True),
     Column("STORED", lambda revision: local(revision.stored_at)),
     Column("BYTES", lambda revision: f"{len(revision.text.encode()):,}", right=True),
+)
+PURGED: tuple[Column[Purged], ...] = (
+    Column("RECIPE", lambda purged: purged.recipe, gives_way=True),
+    Column("JOBS", lambda purged: f"{purged.jobs:,}", right=True),
+    Column("BYTES", lambda purged: f"{purged.bytes:,}", right=True),
+    Column("RULE", lambda purged: purged.rule, gives_way=True),
 )
 ACCEPTED: tuple[Column[Accepted], ...] = (
     Column("JOB", lambda accepted: "" if accepted.job_id is None else str(accepted.job_id), right=True),
@@ -286,6 +294,7 @@ def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
         ("rerun", job.rerun_blocked.message if job.rerun_blocked else "possible"),
         ("event key", job.event_key),
         *((f"report.{name}", _shown(value)) for name, value in version.report.items()),
+        ("kept", kept(job)),
         ("trigger", _trigger(detail)),
     ]
 
@@ -296,7 +305,7 @@ def _trigger(detail: JobDetail) -> str:
         text = json.dumps(detail.trigger, indent=2, ensure_ascii=False)
         return text if len(text) <= _TRIGGER else f"{text[:_TRIGGER]}\n… all of its {len(text):,} characters: -o json"
     if job.trigger_expired_at:
-        return f"removed {local(job.trigger_expired_at)} by retention ({job.trigger_expired_by})"
+        return removed(job)
     return "not stored"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 from data.records import Job
+from tui import kept
 from tui.text import safe
 from tui.units import elapsed
 from tui.words import encodable, marked, unicode_output
@@ -75,12 +76,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("first_ran", "first ran", lambda job, width: _moment(job.first_started_at, width), "first_started_at",
            8, 9, 16),
     Column("last_ran", "last ran", lambda job, width: _moment(job.started_at, width), "started_at", 5, 8, 16),
-    Column("finished", "finished", lambda job, width: _moment(job.finished_at, width), "finished_at", 11, 8, 16),
+    Column("finished", "finished", lambda job, width: _moment(job.finished_at, width), "finished_at", 12, 8, 16),
     Column("took", "took", lambda job, _: elapsed(job.duration_ms), "duration_ms", 9, 9, 9, right=True),
     Column("versions", "v", lambda job, _: str(job.versions), "versions", 6, 2, 4, right=True),
     Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=34),
-    Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 10, 12, 24),
-    Column("report", "report", lambda job, _: _report(job), None, 12, 20, 80),
+    Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 11, 12, 24),
+    Column("expires", "expires", kept.cell, None, 10, 7, 40),
+    Column("report", "report", lambda job, _: _report(job), None, 13, 20, 80),
 )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from data.records import Error, JobDetail, RecipeState, StepRecord, Version
 from data.states import Status, StepStatus
 from tui.json_lines import Section
+from tui.kept import kept, removed
 from tui.text import safe
 from tui.units import elapsed, local
 from tui.words import WORDS, unicode_output
@@ -27,6 +28,7 @@ def facts(detail: JobDetail, width: int, height: int) -> Text:
     lines.append(Text(_clocks(detail)))
     lines += [Text(f"note: {safe(version.note)}")] if version.note else []
     lines += [Text(f"trigger event{_expired(detail)}")] if not job.trigger_stored else []
+    lines += [Text(f"data {kept(job)}")] if job.held else []
     lines += [Text(f"warning: {safe(warning)}", style="yellow") for warning in version.warnings]
     return _stack(lines, width, height)
 
@@ -71,6 +73,8 @@ def _clocks(detail: JobDetail) -> str:
         parts[-1] += f", {'last' if version.latest else 'this one'} {clock.tell(version.started_at)}"
     if version.duration_ms is not None:
         parts.append(f"took {elapsed(version.duration_ms)}")
+    if job.expires_at is not None:
+        parts.append(kept(job))
     return DOT.join(parts)
 
 
@@ -95,7 +99,7 @@ def _not_stored(detail: JobDetail) -> str:
     job = detail.job
     if job.trigger_expired_at is None:
         return "not stored"
-    return f"removed {local(job.trigger_expired_at)} by retention ({safe(job.trigger_expired_by or '')})"
+    return removed(job)
 
 
 def mark(status: Status | StepStatus, glyph: bool = True, word: bool = True) -> Text:

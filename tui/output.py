@@ -27,6 +27,7 @@ from tui.text import safe_block
 if TYPE_CHECKING:
     from core.automation import EngineState, State
     from core.reruns import Plan, Rerun
+    from core.retention import Purged
 
 Mapped = dict[str, JsonValue]
 
@@ -43,6 +44,7 @@ RECIPE_FIELDS = (
     "since",
 )
 REVISION_FIELDS = ("recipe", "revision", "stored_at", "size")
+PURGED_FIELDS = ("recipe", "rule", "jobs", "bytes")
 ACCEPTED_FIELDS = ("key", "job", "new")
 
 
@@ -202,6 +204,11 @@ def revision_json(revision: Revision) -> Mapped:
 def accepted_json(accepted: Accepted) -> Mapped:
     """Return what became of an event."""
     return {"key": accepted.key, "job": accepted.job_id, "new": accepted.new}
+
+
+def purged_json(purged: Purged) -> Mapped:
+    """Return what one rule of retention has removed, or would."""
+    return {"recipe": purged.recipe, "rule": purged.rule, "jobs": purged.jobs, "bytes": purged.bytes}
 
 
 def engine_json(engine: EngineState) -> Mapped:

@@ -22,6 +22,14 @@ def elapsed(milliseconds: int | None) -> str:
     return f"{minutes} m {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} m"
 
 
+def until(moment: dt.datetime, now: dt.datetime | None = None) -> str:
+    """Return how long it is to a moment, in the largest unit that fits: `3 d`, `5 h`, `12 m`; `0 m` once it is past."""
+    minutes = max(int((moment - (now or dt.datetime.now(dt.UTC))).total_seconds() // 60), 0)
+    if minutes >= 24 * 60:
+        return f"{minutes // (24 * 60):,} d"
+    return f"{minutes // 60} h" if minutes >= 60 else f"{minutes} m"
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 job`, `12,034 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

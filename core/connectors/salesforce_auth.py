@@ -128,7 +128,8 @@ class Signing:
             answer = self._client.send(request, patience)
         except AnswerLost as lost:
             # A token that nobody received has done nothing.
-            raise StepError(f"signing in: {lost}", "network") from lost
+            kind = "timeout" if lost.kind == "timeout" else "network"
+            raise StepError(f"signing in: {self._settings.login} gave no whole answer", kind) from lost
         body = _mapping(answer)
         token = body.get("access_token")
         if answer.status == 200 and isinstance(token, str) and token:

@@ -91,7 +91,7 @@ class Org:
         self._data = f"/services/data/{settings.api_version}"
         self._client: wire.Client = Client(settings.instance_url, {"Accept": "application/json"})
         self._signing = Signing(settings)
-        self._kinds: dict[str, tuple[float, dict[str, str]]] = {}
+        self._fields: dict[str, tuple[float, dict[str, str]]] = {}
 
     def close(self) -> None:
         """Close the open connections."""
@@ -144,18 +144,19 @@ class Org:
 
         Names of other objects' fields are left to Salesforce. What `describe` said is kept for ten minutes.
         """
-        until, kinds = self._kinds.get(object.lower(), (0.0, {}))
+        until, fields = self._fields.get(object.lower(), (0.0, {}))
         if time.monotonic() > until:
-            kinds = self._described(object, patience)
-            self._kinds[object.lower()] = (time.monotonic() + DESCRIBED, kinds)
+            fields = self._described(object, patience)
+            self._fields[object.lower()] = (time.monotonic() + DESCRIBED, fields)
+        kinds = {name.lower(): kind for name, kind in fields.items()}
         for name in named:
             if soql.plain(name) and name.lower() not in kinds:
-                raise StepError(f"where: {unknown('field', name, kinds)} of {object}", "INVALID_FIELD")
+                raise StepError(f"where: {object}: {unknown('field', name, fields)}", "INVALID_FIELD")
         return kinds
 
     def _described(self, object: str, patience: Patience) -> dict[str, str]:
         fields = mapping(self.send(Request("GET", self.rows(object, "describe")), patience)).get("fields")
-        return {one["name"].lower(): one["type"] for one in fields or []}
+        return {one["name"]: one["type"] for one in fields or []}
 
     def _signed(self, request: Request, patience: Patience) -> wire.Answer:
         """Return the answer to a request; a token that is no longer good is renewed once."""

@@ -129,6 +129,15 @@ def chains(tree: nodes.Template) -> frozenset[Path]:
     return frozenset(path for path in _chains(tree) if path[0] not in own)
 
 
+def doubted(tree: nodes.Template) -> frozenset[Path]:
+    """Return the chains of a lowered tree that `default` or `is defined` asks for: they may well not be there."""
+    asked = [node for node in tree.find_all((nodes.Filter, nodes.Test)) if node.name in _ASKING]
+    return frozenset(path for node in asked if node.node and (path := chain(node.node)))
+
+
+_ASKING = ("default", "d", "defined", "undefined")
+
+
 def _chains(node: nodes.Node) -> Iterator[Path]:
     path = chain(node)
     if path:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from jinja2 import TemplateSyntaxError, nodes
 
 from core.expressions.budget import MAX_OUTPUT, Budget
-from core.expressions.compiler import Lowering, Root, chain, chains, compiled
+from core.expressions.compiler import Lowering, Root, chain, chains, compiled, doubted
 from core.expressions.errors import ExpressionError, ExpressionSyntaxError, Fault, Path, explained
 from core.expressions.language import Run, parse
 from core.expressions.undefined import Used
@@ -19,9 +19,9 @@ _PASSING = frozenset({str, dict, list, int, bool, type(None)})
 
 class _Expression:
     """What templates and conditions share: `names` are the top-level names it uses, `paths` the chains it spells out,
-    such as ("steps", "find", "count")."""
+    such as ("steps", "find", "count"), `needed` those of them that it cannot do without."""
 
-    __slots__ = ("_path", "_root", "names", "paths", "source")
+    __slots__ = ("_path", "_root", "names", "needed", "paths", "source")
 
     def __init__(self, source: str, tree: nodes.Template) -> None:
         self.source = source
@@ -30,6 +30,7 @@ class _Expression:
             whole = _single(tree)
             self._path = chain(whole) if whole else None
             self.paths = chains(tree)
+            self.needed = self.paths - doubted(tree)
             self._root: Root
             self._root, self.names = compiled(tree)
         except (TemplateSyntaxError, SyntaxError, RecursionError, MemoryError) as error:
@@ -88,7 +89,7 @@ class Template(_Expression):
         self.is_constant = parts is not None and len(texts) == len(parts)
         if self.is_constant:
             self._constant = "".join(texts) if is_template(source) else source
-            self.source, self.names, self.paths = source, frozenset(), frozenset()
+            self.source, self.names, self.paths, self.needed = source, frozenset(), frozenset(), frozenset()
         else:
             super().__init__(source, tree)
 

@@ -113,7 +113,7 @@ class Problems:
 
     def warn(self, node: Node, message: str, *, near: str = "") -> None:
         """Note what a node says that is allowed but probably not meant."""
-        self._warnings.append(self._problem(node, message, near, 0))
+        self._warnings.append(replace(self._problem(node, message, near, 0), warning=True))
 
     def _problem(self, node: Node, message: str, near: str, shift: int) -> Problem:
         found = near and re.compile(rf"(?<!\w){re.escape(near)}(?!\w)").search(self._text, node.at.start, node.at.end)
@@ -122,9 +122,9 @@ class Problems:
         return Problem(self._file, *_place(self._text, found.start() + shift), message)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """Every warning as `file:line:col: message`, in the order of the file."""
-        return tuple(str(problem) for problem in _ordered(self._warnings))
+    def warnings(self) -> tuple[Problem, ...]:
+        """Every warning, in the order of the file."""
+        return tuple(_ordered(self._warnings))
 
     def check(self) -> None:
         """Raise RecipeProblems of all that was found, in the order of the file, if anything was."""

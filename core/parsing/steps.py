@@ -28,7 +28,8 @@ from core.recipe import (
 from core.wording import meant, shown, unknown
 from data.states import Status
 
-_COMMON = ("id", "if", "skip")
+COMMON = ("id", "if", "skip")
+"""The keys that every step may have."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,31 @@ class Known:
     actions: MappingOf[str, Action]
     connections: MappingOf[str, str] | None
     recipes: frozenset[str] | None
+    calls: MappingOf[str, frozenset[str]]
+    """Which recipes each recipe calls, as far as that is known."""
+    own: str
+    """The name of the recipe itself."""
+
+    def way_back(self, called: str) -> list[str] | None:
+        """Return through which recipes, `called` the first, this one comes to call itself; None where it never does."""
+        ways, seen = [[called]], {called}
+        for way in ways:
+            if way[-1] == self.own:
+                return way[:-1]
+            further = sorted(self.calls.get(way[-1], frozenset()) - seen)
+            seen.update(further)
+            ways += [[*way, name] for name in further]
+        return None
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """One kind of step."""
 
     what: str
     keys: tuple[str, ...]
+    """Its own, the one that tells it first; COMMON besides."""
+    needs: tuple[str, ...]
     build: Callable[[StepReader, Fields, dict[str, Any], Scope], Step | None]
 
 
@@ -62,6 +80,10 @@ class StepReader:
     def steps(self, nodes: tuple[Node, ...], prefix: str, scope: Scope) -> tuple[Step, ...]:
         """Return the steps of a list; `prefix` is the list's path with its dot. Wrong ones are left out."""
         found = [self._step(node, f"{prefix}{number}", scope) for number, node in enumerate(nodes, 1)]
+        for step, following in zip(found, nodes[1:], strict=False):
+            if step is not None and _always_ends(step):
+                self._problems.warn(following, f"this is never reached: step {step.path} ends the job before it")
+                break
         return tuple(step for step in found if step is not None)
 
     def _step(self, node: Node, path: str, scope: Scope) -> Step | None:
@@ -71,9 +93,11 @@ class StepReader:
         chosen = self._kind(node)
         if chosen is None:
             return None
-        fields = Fields(self._problems, node, chosen.what, (*_COMMON, *chosen.keys))
+        fields = Fields(self._problems, node, chosen.what, (*COMMON, *chosen.keys))
+        for key in chosen.needs:
+            fields.need(key)
         own = self._id(fields, path)
-        inner = scope.inside(own, self._terms.declare(own, path))
+        inner = self._terms.declare(own, path, scope)
         branching = "then" in chosen.keys
         common = {
             "path": path,
@@ -84,18 +108,18 @@ class StepReader:
         }
         return chosen.build(self, fields, common, inner)
 
-    def _kind(self, node: Mapping) -> _Kind | None:
-        named = [key for key in _KINDS if key in node.entries]
+    def _kind(self, node: Mapping) -> Kind | None:
+        named = [key for key in KINDS if key in node.entries]
         if len(named) == 1:
-            return _KINDS[named[0]]
+            return KINDS[named[0]]
         if named:
             second = node.entries[named[1]][0]
-            self._problems.add(second, f"a step has one of {', '.join(_KINDS)}; this one has {' and '.join(named)}")
+            self._problems.add(second, f"a step has one of {', '.join(KINDS)}; this one has {' and '.join(named)}")
         elif "if" in node.entries:
             self._problems.add(node, "'then' is missing in a condition step")
         else:
-            near = next((hint for key in node.entries if (hint := meant(key, _KINDS))), "")
-            self._problems.add(node, f"this is no step: it needs one of the keys {', '.join(_KINDS)}{near}")
+            near = next((hint for key in node.entries if (hint := meant(key, KINDS))), "")
+            self._problems.add(node, f"this is no step: it needs one of the keys {', '.join(KINDS)}{near}")
         return None
 
     def _id(self, fields: Fields, path: str) -> str:
@@ -131,6 +155,7 @@ class StepReader:
         declared, node = self._declared(fields), fields.get("action")
         if declared is None or given is None or node is None:
             return None
+        self._terms.gives(declared.output, "steps", common["id"])
         check_inputs(self._problems, node, given, declared.name, declared.inputs, declared.text_inputs)
         connection = connection_name(self._problems, given, declared.name, declared.connection, self._known.connections)
         if inputs is None:
@@ -150,12 +175,15 @@ class StepReader:
 
     def condition(self, fields: Fields, common: dict[str, Any], scope: Scope) -> Step:
         """Build a condition step with `if`, `then` and `else`."""
-        condition = self._terms.condition(fields.need("if"), scope)
-        arms = [Arm("then", condition, self._inner(fields, "then", common["path"], scope))]
+        condition = self._terms.condition(fields.get("if"), scope)
+        taken = scope.taking(common["path"], "then")
+        arms = [Arm("then", condition, self._inner(fields, "then", common["path"], taken))]
         return BranchStep(**common, arms=(*arms, *self._otherwise(fields, common["path"], scope)))
 
     def _otherwise(self, fields: Fields, path: str, scope: Scope) -> list[Arm]:
-        return [Arm("else", None, self._inner(fields, "else", path, scope))] if fields.get("else") else []
+        if fields.get("else") is None:
+            return []
+        return [Arm("else", None, self._inner(fields, "else", path, scope.taking(path, "else")))]
 
     def _inner(self, fields: Fields, key: str, path: str, scope: Scope) -> tuple[Step, ...]:
         return self.steps(fields.list_of(key), f"{path}.{key}.", scope)
@@ -171,15 +199,16 @@ class StepReader:
             condition = self._terms.condition(item.need("if"), scope)
             item.need("then")
             branch = f"choose.{number}"
-            arms.append(Arm(branch, condition, self._inner(item, "then", f"{common['path']}.{branch}", scope)))
+            taken = scope.taking(common["path"], branch)
+            arms.append(Arm(branch, condition, self._inner(item, "then", f"{common['path']}.{branch}", taken)))
         return BranchStep(**common, arms=(*arms, *self._otherwise(fields, common["path"], scope)))
 
     def repeat(self, fields: Fields, common: dict[str, Any], scope: Scope) -> Step | None:
         """Build a repeat step."""
         items = self._terms.condition(fields.get("repeat"), scope)
         name = self._loop_name(fields)
-        fields.need("do")
-        body = self._inner(fields, "do", common["path"], scope.knowing(name))
+        body = self._inner(fields, "do", common["path"], scope.looping(common["path"], name))
+        self._terms.gives(("count",), "steps", common["id"])
         limit = fields.whole("limit", 1, 1_000_000)
         return RepeatStep(**common, items=items, name=name, body=body, limit=limit) if items else None
 
@@ -225,23 +254,39 @@ class StepReader:
             return None
         if self._known.recipes is not None and name not in self._known.recipes:
             self._problems.add(node, unknown("recipe", name, self._known.recipes))
+        way = self._known.way_back(name)
+        if way is not None:
+            through = f" through {', '.join(way)}" if way else ""
+            self._problems.add(node, f"recipe {self._known.own} would call itself{through}: that never ends")
+        self._terms.gives(("job", "status", "steps"), "steps", common["id"])
         return CallStep(**common, recipe=name, inputs=inputs)
 
     def set(self, fields: Fields, common: dict[str, Any], scope: Scope) -> Step | None:
         """Build a set step."""
         given = fields.mapping_of("set")
+        self._terms.gives(given.entries if given else (), "steps", common["id"])
         values = self._terms.value(given, scope) if given else None
         return SetStep(**common, values=values) if values else None
 
 
-_KINDS: dict[str, _Kind] = {
-    "action": _Kind("an action step", ("action", "with", "once", "timeout", "on_doubt"), StepReader.action),
-    "then": _Kind("a condition step", ("then", "else"), StepReader.condition),
-    "choose": _Kind("a choose step", ("choose", "else"), StepReader.choose),
-    "repeat": _Kind("a repeat step", ("repeat", "as", "do", "limit"), StepReader.repeat),
-    "monitor": _Kind("a monitor step", ("monitor", "retry", "on_error"), StepReader.monitor),
-    "stop": _Kind("a stop step", ("stop", "reason"), StepReader.stop),
-    "call": _Kind("a call step", ("call", "with"), StepReader.call),
-    "set": _Kind("a set step", ("set",), StepReader.set),
+def _always_ends(step: Step) -> bool:
+    """Whether a step ends the job whenever it is reached."""
+    if step.skip or step.condition is not None:
+        return False
+    if isinstance(step, BranchStep):
+        whole = bool(step.arms) and step.arms[-1].condition is None
+        return whole and all(any(map(_always_ends, arm.steps)) for arm in step.arms)
+    return isinstance(step, StopStep)
+
+
+KINDS: dict[str, Kind] = {
+    "action": Kind("an action step", ("action", "with", "once", "timeout", "on_doubt"), ("action",), StepReader.action),
+    "then": Kind("a condition step", ("then", "else"), ("if", "then"), StepReader.condition),
+    "choose": Kind("a choose step", ("choose", "else"), ("choose",), StepReader.choose),
+    "repeat": Kind("a repeat step", ("repeat", "as", "do", "limit"), ("repeat", "do"), StepReader.repeat),
+    "monitor": Kind("a monitor step", ("monitor", "retry", "on_error"), ("monitor",), StepReader.monitor),
+    "stop": Kind("a stop step", ("stop", "reason"), ("stop",), StepReader.stop),
+    "call": Kind("a call step", ("call", "with"), ("call",), StepReader.call),
+    "set": Kind("a set step", ("set",), ("set",), StepReader.set),
 }
 """Every kind of step by the key that tells it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from core.expressions import (
@@ -34,6 +35,10 @@ class Scope:
     """The number of the step in the order of the file; None outside of steps, where every step has been."""
     around: frozenset[str] = frozenset()
     """The ids of the steps that the expression stands in."""
+    arms: tuple[tuple[str, str], ...] = ()
+    """The branches that it stands in: the path of each condition step, and which of its branches."""
+    loops: frozenset[str] = frozenset()
+    """The paths of the loops that it stands in."""
 
     @classmethod
     def of_event(cls) -> Scope:
@@ -49,6 +54,14 @@ class Scope:
         """Return this scope with one more name."""
         return replace(self, names=self.names | {name})
 
+    def taking(self, path: str, branch: str) -> Scope:
+        """Return the scope of a branch of the condition step at `path`."""
+        return replace(self, arms=(*self.arms, (path, branch)))
+
+    def looping(self, path: str, name: str) -> Scope:
+        """Return the scope of what the loop at `path` repeats; `name` is its item's."""
+        return replace(self.knowing(name), loops=self.loops | {path})
+
     def inside(self, own: str, order: int) -> Scope:
         """Return the scope of the step with this id and number."""
         return replace(self, order=order, around=self.around | {own})
@@ -57,8 +70,19 @@ class Scope:
 @dataclass(frozen=True)
 class _Reference:
     node: Node
-    id: str
+    path: tuple[str | int, ...]
     scope: Scope
+    needed: bool
+    """Whether it fails where there is no such thing."""
+
+    @property
+    def id(self) -> str:
+        """The id of the step that it names."""
+        return str(self.path[1])
+
+    def near(self, parts: int) -> str:
+        """Return its first parts as one writes them."""
+        return ".".join(map(str, self.path[:parts]))
 
 
 class Terms:
@@ -67,14 +91,22 @@ class Terms:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._references: list[_Reference] = []
+        self._known: dict[tuple[str, ...], Collection[str]] = {("job",): _JOB, ("error",): _ERROR}
+        self._scopes: dict[str, Scope] = {}
         self.ids: dict[str, list[str]] = {}
         """The paths of the steps with each id; more than one is a mistake."""
         self._order: dict[str, int] = {}
 
-    def declare(self, own: str, path: str) -> int:
-        """Note that there is a step of this id, and return its number in the order of the file."""
+    def declare(self, own: str, path: str, scope: Scope) -> Scope:
+        """Note that there is a step of this id in a scope, and return the scope of the step itself."""
         self.ids.setdefault(own, []).append(path)
-        return self._order.setdefault(own, len(self._order))
+        self._scopes.setdefault(own, scope)
+        return scope.inside(own, self._order.setdefault(own, len(self._order)))
+
+    def gives(self, names: Collection[str], *where: str) -> None:
+        """Note the only names that there are in `trigger`, or in `steps` and an id; none: they are not known."""
+        if names:
+            self._known[where] = names
 
     def condition(self, node: Node | None, scope: Scope) -> Condition | None:
         """Return the bare expression of a node, or None where there is none or it is wrong."""
@@ -125,23 +157,56 @@ class Terms:
     def _check(self, node: Node, compiled: Condition | Template, scope: Scope) -> None:
         for name in sorted(compiled.names - scope.names):
             self._problems.add(node, unknown("name", name, scope.names), near=name)
-        if "steps" in scope.names:
-            used = {path[1] for path in compiled.paths if path[0] == "steps" and len(path) > 1}
-            self._references += [_Reference(node, own, scope) for own in sorted(map(str, used))]
+        self._references += [
+            _Reference(node, path, scope, path in compiled.needed)
+            for path in sorted(compiled.paths, key=str)
+            if path[0] in scope.names and len(path) > 1
+        ]
 
     def settle(self) -> None:
-        """Note references to steps that are not there, and warn of those to steps that have not run by then."""
+        """Note names that are not there, and warn of steps that cannot have run by then."""
         for reference in self._references:
-            near = f"steps.{reference.id}"
-            if reference.id not in self.ids:
-                self._problems.add(reference.node, unknown("step", reference.id, self.ids), near=near)
-            elif self._too_early(reference):
-                self._problems.warn(reference.node, f"{near} is null here: the step has not ended by then", near=near)
+            if reference.path[0] != "steps":
+                self._settle_name(reference, 1)
+            elif self._settle_step(reference):
+                self._settle_name(reference, 2)
 
-    def _too_early(self, reference: _Reference) -> bool:
+    def _settle_step(self, reference: _Reference) -> bool:
+        """Note a step that is not there; return whether what is in its output can be told."""
+        near = reference.near(2)
+        if reference.id not in self.ids:
+            self._problems.add(reference.node, unknown("step", reference.id, self.ids), near=near)
+            return False
+        why = self._never_ran(reference)
+        if why:
+            # Attributes of null are null, whatever their name.
+            self._problems.warn(reference.node, f"{near} is null here: {why}", near=near)
+            return False
+        outside = bool(self._scopes[reference.id].loops - reference.scope.loops)
+        if outside and len(reference.path) > 2 and isinstance(reference.path[2], str):
+            listed = f"{near} is a list here, an item for each time that its loop ran: write {near}[0]"
+            self._problems.warn(reference.node, f"{listed}.{reference.path[2]}", near=near)
+        return not outside
+
+    def _never_ran(self, reference: _Reference) -> str | None:
         scope = reference.scope
-        return scope.order is not None and (
-            reference.id in scope.around or self._order[reference.id] > scope.order
-        )
+        ours = dict(scope.arms)
+        if any(ours.get(path, branch) != branch for path, branch in self._scopes[reference.id].arms):
+            return "the step stands in another branch"
+        early = reference.id in scope.around or self._order[reference.id] > (scope.order or 0)
+        return "the step has not ended by then" if scope.order is not None and early else None
+
+    def _settle_name(self, reference: _Reference, parts: int) -> None:
+        """Note a name that is not in what its first parts give, as far as that is known."""
+        path = reference.path
+        names = self._known.get(tuple(map(str, path[:parts])))
+        name = path[parts] if len(path) > parts else None
+        if names and reference.needed and isinstance(name, str) and name not in names:
+            where = f"in {reference.near(parts)}"
+            self._problems.add(reference.node, unknown("name", name, names, where), near=reference.near(parts + 1))
+
+
+_JOB = ("id", "version", "recipe", "revision")
+_ERROR = ("message", "kind", "step", "status")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -78,7 +79,7 @@ def _running(workspace: Path) -> Iterator[Path]:
     assert stage.stdin is not None
     assert stage.stdout is not None
     try:
-        said = stage.stdout.read1().decode("utf-8", "replace").strip()
+        said = os.read(stage.stdout.fileno(), 65536).decode("utf-8", "replace").strip()
         if said != READY:
             raise WorkspaceError(f"the demo did not start: {said or f'{log_path} says why'}")
         yield workspace
@@ -149,7 +150,7 @@ class _Story:
         path.write_text(text.replace(MISTAKE, CORRECTION), encoding="utf-8")
         failed = Selection(filter=JobFilter(statuses=frozenset({Status.FAILED})))
         done = self._automation.rerun(failed, by=actor(), note="accounts without a website")
-        yield self._at(f"recipes/{path.name} is corrected, and the {len(done.requested)} failed jobs are rerun in place")
+        yield self._at(f"recipes/{path.name} is corrected; the {len(done.requested)} failed jobs are rerun in place")
         self._await(self._idle)
         again = [self._automation.job(id) for id in done.requested]
         yield self._at(f"{self._sentence(again)}: the desk refuses these accounts themselves")

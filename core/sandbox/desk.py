@@ -234,6 +234,7 @@ class Desk(StandIn):
     """The stand-in help desk."""
 
     api = API
+    state: State
 
     def __init__(self, path: Path | None, token: str, page_size: int, limit: RateLimit, clock: Callable[[], float]):
         super().__init__(clock)

@@ -103,7 +103,7 @@ class _Parser:
 
     def _order(self) -> tuple[tuple[str, bool], ...]:
         self._word("by")
-        order = []
+        order: list[tuple[str, bool]] = []
         while not order or self._takes(","):
             name = self._column(self._name()).name
             descending = self._takes_word("desc")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from core.connectors.declare import Action, Call, Connection, Effect, Trigger, Watch, Watcher
+from core.connectors.declare import Action, Call, Connection, Effect, Feed, Trigger, Watch, Watcher
 from core.connectors.registry import CONNECTORS, actions, connection_types, triggers
 from core.errors import StepError
 
@@ -48,6 +48,11 @@ FAILING: dict[str, dict[str, Any]] = {
     "zendesk.update_organization": {"connection": "c", "id": 1, "name": "Acme"},
     "zendesk.create_ticket": {"connection": "c", "comment": "Help"},
     "zendesk.update_ticket": {"connection": "c", "id": 1, "status": "open"},
+    "salesforce.search": {"connection": "c", "object": "Account", "fields": ["Id"], "where": {"Name": CANARY}},
+    "salesforce.get": {"connection": "c", "object": "Account", "id": "001000000000000AAA"},
+    "salesforce.create": {"connection": "c", "object": "Account", "fields": {"Name": CANARY}},
+    "salesforce.update": {"connection": "c", "object": "Account", "id": "001000000000000AAA", "fields": {"Name": "a"}},
+    "salesforce.upsert": {"connection": "c", "object": "A", "external_id": {"X__c": "1"}, "fields": {"Name": CANARY}},
     "email.send": {"connection": "c", "to": "ann@example.com", "subject": "a", "text": "b", "from": "ops@example.com"},
 }
 POLLING: dict[str, dict[str, Any]] = {
@@ -58,10 +63,15 @@ POLLING: dict[str, dict[str, Any]] = {
     "http.new": {"connection": "c", "url": f"list?token={CANARY}", "key": "id"},
     "http.new_or_updated": {"connection": "c", "url": "list", "key": "id", "updated": "at"},
 }
+FEEDING: dict[str, dict[str, Any]] = {
+    "salesforce.new": {"connection": "c", "object": "Account", "fields": ["Id"]},
+    "salesforce.new_or_updated": {"connection": "c", "object": "Account", "fields": ["Id"], "where": {"Name": "a"}},
+}
 CONNECTED: dict[str, dict[str, Any]] = {
     "sql": {"url": f"postgresql+psycopg://ops:{CANARY}@127.0.0.1:1/shop"},
     "http": {"base_url": f"http://ops:{CANARY}@127.0.0.1:1", "headers": {"Authorization": CANARY}},
     "zendesk": {"base_url": "http://127.0.0.1:1", "email": "ops@example.com", "token": CANARY},
+    "salesforce": {"instance_url": "http://127.0.0.1:1", "client_id": "app", "client_secret": CANARY},
     "smtp": {"host": "127.0.0.1", "port": 1, "user": "ops", "password": CANARY},
 }
 
@@ -81,6 +91,7 @@ def test_what_the_recipe_language_promises_is_there():
 def test_every_action_and_polling_trigger_is_made_to_fail_here():
     assert set(FAILING) == set(actions()) - {"log.write"}
     assert set(POLLING) == {name for name, one in triggers().items() if isinstance(one.source, Watcher)}
+    assert set(FEEDING) == {name for name, one in triggers().items() if isinstance(one.source, Feed)}
     assert set(CONNECTED) == set(connection_types())
 
 
@@ -136,6 +147,16 @@ def test_a_polling_trigger_fails_with_a_step_error_that_keeps_secrets(name, tmp_
     watch = Watch(tmp_path, opened(trigger.connection, tmp_path), dt.datetime.now(dt.UTC), threading.Event())
     with pytest.raises(StepError) as caught:
         list(trigger.source.scan(trigger.inputs.model_validate(POLLING[name]), watch))
+    assert CANARY not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize("name", FEEDING)
+def test_a_feeding_trigger_fails_with_a_step_error_that_keeps_secrets(name, tmp_path):
+    trigger = triggers()[name]
+    assert isinstance(trigger.source, Feed)
+    watch = Watch(tmp_path, opened(trigger.connection, tmp_path), dt.datetime.now(dt.UTC), threading.Event())
+    with pytest.raises(StepError) as caught:
+        list(trigger.source.poll(trigger.inputs.model_validate(FEEDING[name]), watch, None, None))
     assert CANARY not in f"{caught.value} {caught.value!r}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -139,7 +140,21 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def own_logging() -> Iterator[None]:
+    """Take back what an engine in this process does to its process's logging."""
+    log = logging.getLogger("core")
+    before = log.handlers, log.propagate, log.level
+    yield
+    for handler in log.handlers:
+        if handler not in before[0]:
+            handler.close()
+    log.handlers, log.propagate, log.level = before
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch, own_logging: None
+) -> Iterator[Workspace]:
     """Give a workspace without recipes."""
     for name in ("JOBDECK_WORKSPACE", "JOBDECK_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -171,6 +171,11 @@ def problems(text: str, name: str = "sync", **named: Any) -> list[str]:
     return [line.removeprefix(f"recipes/{name}.yaml:") for line in lines]
 
 
+def told(recipe: Recipe) -> list[str]:
+    """Return the warnings as users see them."""
+    return [str(warning) for warning in recipe.warnings]
+
+
 def steps(*lines: str) -> str:
     """Return a recipe with these lines under `steps`; the first of them is line 4."""
     return HEAD + "".join(f"  {line}\n" for line in lines)
@@ -659,18 +664,118 @@ def test_a_reference_to_a_later_step_is_a_warning() -> None:
             "- {id: c, repeat: steps.b.x, do: [{set: {x: '{{ steps.c }}'}}]}",
         )
     )
-    assert recipe.warnings == (
-        "recipes/sync.yaml:4:26: steps.b is null here: the step has not ended by then",
-        "recipes/sync.yaml:4:39: steps.a is null here: the step has not ended by then",
-        "recipes/sync.yaml:6:51: steps.c is null here: the step has not ended by then",
-    )
+    assert told(recipe) == [
+        "recipes/sync.yaml:4:26: warning: steps.b is null here: the step has not ended by then",
+        "recipes/sync.yaml:4:39: warning: steps.a is null here: the step has not ended by then",
+        "recipes/sync.yaml:6:51: warning: steps.c is null here: the step has not ended by then",
+    ]
 
 
 def test_a_template_in_a_triggers_inputs_is_a_warning() -> None:
     recipe = read("trigger: {salesforce.new: {connection: crm, object: '{{ props.object }}'}}\n" + STOP)
-    assert recipe.warnings == (
-        "recipes/sync.yaml:1:53: salesforce.new: a trigger's inputs are no templates: {{ stays as it is",
+    assert told(recipe) == [
+        "recipes/sync.yaml:1:53: warning: salesforce.new: a trigger's inputs are no templates: {{ stays as it is",
+    ]
+
+
+FIND = Action(
+    "desk.find", "an action", Nothing, Effect.READS, lambda inputs, call: None,
+    output={"count": "how many", "rows": "the rows"},
+)
+HOOK = Trigger("hook.received", "a trigger", Nothing, Manual(), output={"headers": "them", "body": "it"})
+KNOWING = Registry({"desk.find": FIND}, {**REGISTRY.triggers, "hook.received": HOOK}, {})
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("steps.find.cuont", "unknown name 'cuont' in steps.find; did you mean 'count'?"),
+        ("steps['find'].total > 1", "unknown name 'total' in steps.find; known: count, rows"),
+        ("trigger.headerz.host", "unknown name 'headerz' in trigger; did you mean 'headers'?"),
+        ("job.number", "unknown name 'number' in job; known: id, recipe, revision, version"),
+        ("steps.made.totals", "unknown name 'totals' in steps.made; did you mean 'total'?"),
+        ("steps.child.output", "unknown name 'output' in steps.child; known: job, status, steps"),
+        ("steps.find.rows[0].whatever", None),
+        ("steps.find.cuont | default(0)", None),
+        ("steps.find.cuont is defined and steps.find.cuont", None),
+        ("trigger.body.anything", None),
+        ("steps.child.steps.anything", None),
+    ],
+)
+def test_names_are_held_against_what_is_declared_to_be_there(expression: str, said: str | None) -> None:
+    text = (
+        "trigger: {hook.received: }\nsteps:\n  - {id: find, action: desk.find}\n  - {id: made, set: {total: 1}}\n"
+        f"  - {{id: child, call: notify}}\n  - {{if: \"{expression}\", stop: succeeded}}\n"
     )
+    if said is None:
+        assert told(read(text, registry=KNOWING)) == []
+    else:
+        assert [one.partition(": ")[2] for one in problems(text, registry=KNOWING)] == [said]
+
+
+def test_an_error_has_the_names_of_an_error_only() -> None:
+    text = steps("- monitor: [{set: {a: 1}}]", "  on_error: [{set: {why: '{{ error.mesage }}'}}]")
+    assert problems(text) == ["5:32: unknown name 'mesage' in error; did you mean 'message'?"]
+
+
+def test_steps_of_another_branch_are_a_warning() -> None:
+    recipe = read(
+        steps(
+            "- if: trigger.a",
+            "  then: [{id: one, set: {x: 1}}]",
+            "  else: [{set: {x: '{{ steps.one.x }}'}}]",
+            "- set: {x: '{{ steps.one.x }}'}",
+            "- choose:",
+            "    - {if: trigger.a, then: [{id: two, set: {x: 1}}]}",
+            "    - {if: steps.two, then: [{set: {x: '{{ steps.two }}'}}]}",
+        )
+    )
+    assert told(recipe) == [
+        "recipes/sync.yaml:6:26: warning: steps.one is null here: the step stands in another branch",
+        "recipes/sync.yaml:10:14: warning: steps.two is null here: the step has not ended by then",
+        "recipes/sync.yaml:10:46: warning: steps.two is null here: the step stands in another branch",
+    ]
+
+
+def test_what_follows_an_unconditional_stop_is_a_warning() -> None:
+    recipe = read(
+        steps(
+            "- {if: trigger.a, stop: succeeded}",
+            "- if: trigger.b",
+            "  then: [{stop: failed}, {set: {x: 1}}]",
+            "- if: trigger.c",
+            "  then: [{stop: failed}]",
+            "  else: [{set: {x: 1}}, {stop: succeeded}]",
+            "- set: {x: 1}",
+        )
+    )
+    assert told(recipe) == [
+        "recipes/sync.yaml:6:28: warning: this is never reached: step 2.then.1 ends the job before it",
+        "recipes/sync.yaml:10:5: warning: this is never reached: step 3 ends the job before it",
+    ]
+
+
+def test_a_loops_step_seen_from_outside_is_a_list() -> None:
+    recipe = read(
+        steps(
+            "- {repeat: trigger.rows, do: [{id: one, set: {x: 1}}, {set: {y: '{{ steps.one.x }}'}}]}",
+            "- set: {x: '{{ steps.one.x }}', y: '{{ steps.one[0].x }}'}",
+        )
+    )
+    assert [warning.message for warning in recipe.warnings] == [
+        "steps.one is a list here, an item for each time that its loop ran: write steps.one[0].x"
+    ]
+
+
+def test_a_recipe_that_calls_itself_is_wrong() -> None:
+    assert problems(steps("- call: sync"), recipes=frozenset({"sync"})) == [
+        "4:11: recipe sync would call itself: that never ends"
+    ]
+    through = {"archive": frozenset({"notify"}), "notify": frozenset({"sync"}), "sync": frozenset({"archive"})}
+    assert problems(steps("- call: archive"), calls=through) == [
+        "4:11: recipe sync would call itself through archive, notify: that never ends"
+    ]
+    assert told(read(steps("- call: archive"), calls={"archive": frozenset({"archive", "notify"})})) == []
 
 
 # Whatever comes

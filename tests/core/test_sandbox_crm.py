@@ -1,6 +1,7 @@
 """The stand-in CRM over real HTTP: signing in, its shapes, its refusals, its queries, and what it remembers."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
@@ -38,23 +39,34 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def start(clock):
-    """Start a CRM with the given settings and give a signed-in client of it."""
+@pytest.fixture(scope="module")
+def servers():
+    """The servers of this module; closed together, for one after the other takes its time."""
     running = []
+    yield running
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(Served.close, running))
+
+
+@pytest.fixture
+def start(clock, servers):
+    """Start a CRM with the given settings and give a signed-in client of it."""
+    clients, own = [], []
 
     def started(path=None, **settings):
         app = crm_app(path, client_id="app", client_secret="s3cret", clock=clock, **settings)
         served = Served(app)
         client = httpx.Client(base_url=served.url, timeout=30, trust_env=False)
-        running.extend([client, served])
+        own.append(served)
+        servers.append(served)
+        clients.append(client)
         client.headers["Authorization"] = f"Bearer {client.post(TOKEN, data=SIGN_IN).json()['access_token']}"
         return client
 
     yield started
-    for one in running:
-        one.close()
-    assert [one.failures for one in running if isinstance(one, Served) and one.failures] == []
+    for client in clients:
+        client.close()
+    assert [failure for served in own for failure in served.failures] == []
 
 
 def created(client, object="Account", **fields):

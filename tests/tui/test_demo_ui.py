@@ -51,8 +51,8 @@ def test_a_failed_job_is_mended_and_rerun(tmp_path: Path) -> None:
 
 def test_an_ended_terminal_leaves_nothing_running(tmp_path: Path) -> None:
     workspace = tmp_path / "demo"
-    with Terminal([*DEMO, str(workspace)], columns=100) as terminal:
-        terminal.wait_for("sync_accounts", 30)
+    with Terminal([*DEMO, str(workspace)], columns=100, lines=30) as terminal:
+        terminal.wait_for("succeeded", 30)
         engine = holder(workspace)
         os.kill(terminal.process.pid, 9)
     assert engine is not None

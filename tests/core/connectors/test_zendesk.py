@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from core.connectors.declare import Effect
 from core.connectors.registry import registry
 from core.errors import AnswerLost, StepError
+from core.parse import validate_inputs
 from core.sandbox.desk import desk_app
 from core.sandbox.serve import Served
 
@@ -437,3 +438,18 @@ def test_an_overload_with_a_time_is_waited_for_where_a_repeat_does_no_harm(do, d
     assert failed(do, "create_organization", name="Another").status == 503
     desk.fault("*", "*", status=503, retry_after=0)
     assert failed(do, "update_ticket", id=1, comment="again").status == 503
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"comment": "a", "priorty": "high"}, "unknown input 'priorty'; did you mean 'priority'?"),
+        ({"comment": {"body": "a", "publc": False}}, "unknown input 'publc'; did you mean 'public'?"),
+        ({"comment": "a", "custom_fields": [{"id": 1, "value": 1, "valeu": 1}]}, "unknown input 'valeu'; did you mean"),
+        ({"comment": "a", "requester": {"email": "a@b.example", "name": "A", "nam": "A"}}, "did you mean 'name'?"),
+    ],
+)
+def test_an_unknown_field_is_refused_with_what_was_meant(inputs, says):
+    with pytest.raises(StepError) as caught:
+        validate_inputs(registry().actions["zendesk.create_ticket"], {"connection": "desk", **inputs})
+    assert says in str(caught.value)
