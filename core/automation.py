@@ -422,7 +422,7 @@ class Automation:
         said = self.workspace / LOCK_FILE.replace(".lock", ".out")
         with said.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "core.runner", str(self.workspace)],
+                [sys.executable, "-P", "-m", "core.runner", str(self.workspace)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 cwd=self.workspace,
             )

@@ -42,8 +42,11 @@ class _Console(logging.Handler):
         self._say(f"{record.levelname.lower()}: {self._mask(record.getMessage())}")
 
 
-def set_up(workspace: Path, mask: Callable[[str], str], say: Callable[[str], None]) -> None:
-    """Send the engine's records to the workspace's log, and its warnings to `say` too; secrets go through `mask`."""
+def set_up(workspace: Path, mask: Callable[[str], str], say: Callable[[str], None]) -> Callable[[], None]:
+    """Send the engine's records to the workspace's log, and its warnings to `say` too; secrets go through `mask`.
+
+    Return what ends that again.
+    """
     path = workspace / FILE
     path.parent.mkdir(exist_ok=True)
     file = RotatingFileHandler(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="ascii")
@@ -52,3 +55,10 @@ def set_up(workspace: Path, mask: Callable[[str], str], say: Callable[[str], Non
     root.setLevel(logging.INFO)
     root.handlers = [file, _Console(mask, say)]
     root.propagate = False
+
+    def end() -> None:
+        root.handlers = []
+        root.propagate = True
+        file.close()
+
+    return end

@@ -65,7 +65,7 @@ class Engine:
         self._states: list[RecipeState] = []
         world = world_of(settings, workspace)
         self._runs = Runs(workspace, self._database, self._writer, self._library, world, self._named)
-        logs.set_up(workspace, lambda text: self._runs.world.masking.text(text), say)
+        self._end_log = logs.set_up(workspace, lambda text: self._runs.world.masking.text(text), say)
         self._canceled = threading.Event()
         self._polling = Polling(self._database, self._writer.call, self._source) if polls else None
         self._dispatcher = EmbeddedDispatcher(
@@ -106,6 +106,7 @@ class Engine:
         self._database.close()
         self._lock.release()
         _log.info("engine %s stopped", self._boot)
+        self._end_log()
         say("engine stopped")
 
     def tick(self) -> None:
@@ -247,15 +248,14 @@ def serve(workspace: Path, *, until_idle: bool = False, poll_once: bool = False)
         engine.start()
         if poll_once:
             engine.poll_once()
-        while not stop.wait(TICK_S):
+        # An engine whose workspace was deleted has nothing left to write to, and nobody can find it any more.
+        while not stop.wait(TICK_S) and workspace.is_dir():
             engine.tick()
             if until_idle and engine.idle():
                 break
     finally:
         engine.close()
     return 0
-
-
 
 
 if __name__ == "__main__":

@@ -88,9 +88,9 @@ class Database:
         What was removed is in the log until then. Only for the process that checkpoints, while it writes nothing.
         """
         with self._errors_told(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            # Closed behind the block: nobody else is to get one that waits for nothing.
             connection.detach()
-            raw = connection.connection.driver_connection
-            assert raw is not None
             # Waiting for a reader would keep the writers waiting.
             raw.execute("PRAGMA busy_timeout = 0")
             return raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0

@@ -152,8 +152,7 @@ def _check(answer: Answer, inputs: Request, client: Client) -> None:
             answer.status,
         )
     said = client.masked(servers.said(servers.body(answer)))
-    words = f"{answer.where} answered {servers.status(answer)}"
-    raise StepError(f"{words}: {said}" if said else words, "http", answer.status)
+    raise StepError(servers.refusal(answer, said), "http", answer.status)
 
 
 CONNECTOR = Connector(

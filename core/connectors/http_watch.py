@@ -131,9 +131,8 @@ def _asked(inputs: New, watch: Watch, url: str, *, first: bool) -> Answer:
 def _refused(answer: Answer, client: Client, now: dt.datetime) -> StepError:
     said = client.masked(servers.said(servers.body(answer)))
     wait = servers.retry_after(answer, now)
-    told = [f"{answer.where} answered {servers.status(answer)}", *([said] if said else [])]
-    told += [f"it asks to wait {wait:.0f} s"] if wait else []
-    return StepError(": ".join(told), "rate_limited" if answer.status == 429 else "http", answer.status)
+    asks = f"; it asks to wait {wait:.0f} s" if wait else ""
+    return StepError(servers.refusal(answer, said) + asks, "rate_limited" if answer.status == 429 else "http", answer.status)
 
 
 def _json(answer: Answer) -> JsonValue:

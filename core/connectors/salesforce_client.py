@@ -185,15 +185,14 @@ class Org:
         return self._client.send(asked, waiting)
 
     def _refused(self, request: Request, answer: wire.Answer) -> StepError:
-        words = f"{answer.where} answered {servers.status(answer)}"
         if answer.status in UNKNOWN_END and request.method != "GET":
-            return AnswerLost(f"{words}; it may have acted")
+            return AnswerLost(f"{servers.refusal(answer, '')}; it may have acted")
         if answer.status == 300:
-            return StepError(f"{words}: {_choices(answer)}", "MULTIPLE_CHOICES", 300)
+            return StepError(servers.refusal(answer, _choices(answer)), "MULTIPLE_CHOICES", 300)
         errors = _errors(answer)
         said = servers.cut(self._signing.masked("; ".join(_sentence(one) for one in errors)))
         kind = str(errors[0]["errorCode"]) if errors else "http"
-        return StepError(f"{words}: {said}" if said else words, kind, answer.status)
+        return StepError(servers.refusal(answer, said), kind, answer.status)
 
 
 def _wait(request: Request, answer: wire.Answer, kind: str, tried: int) -> float | None:

@@ -93,6 +93,11 @@ def status(answer: Answer) -> str:
         return str(answer.status)
 
 
+def refusal(answer: Answer, said: str) -> str:
+    """Return the sentence of an answer that is an error: why first, since a narrow column shows only the beginning."""
+    return f"{said} ({status(answer)}, {answer.where})" if said else f"{status(answer)} ({answer.where})"
+
+
 def said(found: JsonValue) -> str:
     """Return what a server says about an error, with the details that it gives beside its sentence, cut short."""
     details = [found[key] for key in DETAIL_KEYS if found.get(key)] if isinstance(found, dict) else []

@@ -362,7 +362,7 @@ def _wait(request: _Request, answer: Answer, tried: int) -> float | None:
 
 
 def _limited(answer: Answer, wait: float, tried: int, account: Account) -> StepError:
-    words = f"{answer.where} answered {servers.status(answer)}: {_said(answer, account)}"
+    words = servers.refusal(answer, _said(answer, account))
     times = "once" if tried == 1 else f"{tried} times"
     return StepError(
         f"{words}; asked {times}, and it wants {wait:.0f} s more: give the step a longer `timeout`, or retry it later",
@@ -372,8 +372,7 @@ def _limited(answer: Answer, wait: float, tried: int, account: Account) -> StepE
 
 
 def _refused(request: _Request, answer: Answer, account: Account) -> StepError:
-    said = _said(answer, account)
-    message = f"{answer.where} answered {servers.status(answer)}" + (f": {said}" if said else "")
+    message = servers.refusal(answer, _said(answer, account))
     if answer.status in UNKNOWN_END and request.method != "GET":
         return AnswerLost(f"{message}; it may have acted")
     hint = HINTS.get(answer.status)

@@ -360,7 +360,7 @@ def test_a_retry_waits_longer_each_time(workspace):
 
 @pytest.mark.parametrize(
     ("when", "tries", "warned"),
-    [("error.kind == 'file'", 3, False), ("error.kind == 'other'", 1, False), ("error.nothing.more", 1, True)],
+    [("error.kind == 'file'", 3, False), ("error.kind == 'other'", 1, False), ("error.message.more", 1, True)],
 )
 def test_a_retry_asks_its_condition(workspace, when, tries, warned):
     workspace.recipe(RETRIED.format(retry=f'{{times: 2, when: "{when}"}}'))

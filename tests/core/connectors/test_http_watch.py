@@ -340,7 +340,7 @@ def test_a_full_list_keeps_memory_within_bounds(watch, api, monkeypatch):
 
 def test_a_status_that_is_an_error_is_told_with_what_the_server_says(watch, api):
     api.status, api.pages["/list"] = 403, {"message": "no access to the list"}
-    with pytest.raises(StepError, match="/list answered 403 Forbidden: no access to the list") as caught:
+    with pytest.raises(StepError, match=r"no access to the list \(403 Forbidden, GET .*/list\)") as caught:
         watch().scan()
     assert (caught.value.kind, caught.value.status) == ("http", 403)
 

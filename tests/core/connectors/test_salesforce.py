@@ -331,6 +331,7 @@ def test_an_assertion_signed_with_the_key_signs_in(run, connect, crm, monkeypatc
         (f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----", "private_key is to be an RSA key"),
         (SECRET, "private_key is to be an RSA key"),
     ],
+    ids=["another key", "no key inside", "no key"],
 )
 def test_a_key_that_does_not_fit_is_told_without_it(run, connect, crm, key, said):
     org = connect(crm, **jwt_settings(crm, private_key=key))
