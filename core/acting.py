@@ -49,7 +49,8 @@ def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> Json
             input=act.inputs, has_input=True,
         )
         try:
-            return journal.end(act.path, StepStatus.SUCCEEDED, output=plain(act.step.action.run(act.model, call)))
+            output = world.perform(act.path, act.step, act.model, call)
+            return journal.end(act.path, StepStatus.SUCCEEDED, output=plain(output))
         except AnswerLost as lost:
             error = told(lost, act.path)
             if effect is not Effect.READS and (policy != "retry" or last):

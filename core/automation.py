@@ -30,6 +30,7 @@ from core.reruns import Plan, Rerun, Selection, Standing
 from core.retention import Purged, Terms
 from core.settings import Settings, load
 from core.store import database_of
+from core.trials import Trials
 from core.wording import unknown
 from data import calls, runs
 from data import jobs as store
@@ -97,6 +98,8 @@ class Automation:
 
     workspace: Path
     settings: Settings
+    trials: Trials
+    """Recipes tried out: tests, dry runs, saved events, coverage."""
 
     def __init__(self, workspace: Path) -> None:
         """Open the workspace's store, migrating an older one; raises WorkspaceError or StoreError."""
@@ -105,6 +108,7 @@ class Automation:
         self._database = database_of(self.settings, workspace)
         self._library = Library(workspace, self._database, self._write)
         self._terms = Terms(self._database, self._library, self.settings)
+        self.trials = Trials(workspace, self.settings, self._database, self._library)
         self._watching = threading.Lock()
 
     def close(self) -> None:

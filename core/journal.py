@@ -8,15 +8,22 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
+from typing import Protocol
 
 from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Settled, StepWrite, Token
 from data.states import StepStatus
 from data.tables import dump_json
-from data.writer import Writer
 
 Clock = Callable[[], dt.datetime]
 Completed = Callable[[str, tuple[int, ...], str, JsonValue], tuple[JsonValue, int] | None]
+
+
+class Recorder(Protocol):
+    """Where records go: data.writer.Writer."""
+
+    def record(self, progress: Progress) -> bool:
+        """Write what a run has to say; False if its token was taken over."""
 
 
 class Fenced(Exception):
@@ -68,7 +75,7 @@ class Journal:
     """What one run of a version has recorded, and the way to record more."""
 
     def __init__(
-        self, writer: Writer, token: Token, earlier: Iterable[StepRecord], *, clock: Clock, masking: Masking,
+        self, writer: Recorder, token: Token, earlier: Iterable[StepRecord], *, clock: Clock, masking: Masking,
         completed: Completed,
     ) -> None:
         """`earlier`: the records that former attempts of the same version left; `completed`: see `completed_before`."""
@@ -81,6 +88,11 @@ class Journal:
         self._next = 1 + max((record.ordinal for record in self._records.values()), default=0)
         self._unwritten: dict[str, StepWrite] = {}
         self._began: dict[str, float] = {}
+
+    @property
+    def records(self) -> list[StepRecord]:
+        """What is recorded, in the order in which the steps first began."""
+        return sorted(self._records.values(), key=lambda record: record.ordinal)
 
     def recall(self, path: str) -> StepRecord | None:
         """Return what is recorded of the step at `path`, by this attempt or a former one."""

@@ -153,6 +153,11 @@ class Library:
         except RecipeProblems:
             return None
 
+    def named(self, name: str) -> Loaded | None:
+        """Return the recipe of a name as it would run now, read from its file; None where there is none."""
+        state = next((state for state in self.refresh() if state.name == name), None)
+        return None if state is None else self.loaded(state)
+
     def recipe(self, revision: Revision) -> Recipe:
         """Return a stored revision as a recipe; raises RecipeProblems where this Jobdeck no longer knows its words."""
         with self._lock:

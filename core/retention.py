@@ -35,6 +35,8 @@ LOOK_EVERY_S = 5.0
 """How often the engine looks whether a day is over, or whether another process has removed data."""
 EMPTY_EVERY = 20
 """Batches after which a process beside no engine empties the write-ahead log: some 30 MB of it."""
+ENGINE_SHARE = 4
+"""How much longer than a batch a process beside an engine rests: the engine waits for it by looking again and again."""
 AFTER_TROUBLE_S = 600.0
 """How long the engine leaves a store alone that could not be written."""
 
@@ -274,7 +276,7 @@ class Beside:
         """Rest after a batch that took so long; False: go on."""
         self._batches += 1
         if holder(self._workspace) is not None:
-            time.sleep(seconds)
+            time.sleep(seconds * ENGINE_SHARE)
         elif self._batches % EMPTY_EVERY == 0:
             self.empty_log()
         return False

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.connectors.declare import Call
 from core.errors import StepError
+from core.recipe import ActionStep
 from data.records import Error, JsonValue
 from data.states import Status
 
@@ -65,7 +67,8 @@ class Outcome:
 class Child:
     """What a called recipe's version has come to."""
 
-    job_id: int
+    job_id: int | None
+    """None where a dry run stands in for it."""
     version_id: int
     status: Status
     error: Error | None
@@ -92,6 +95,10 @@ class Surroundings:
     halted: threading.Event = field(default_factory=threading.Event)
     """Set when waits are to end: the engine stops, or the run is canceled."""
     log: Callable[[str, str], None] = lambda level, message: None
+
+    def perform(self, path: str, step: ActionStep, inputs: Any, call: Call) -> JsonValue:
+        """Carry out the action of the step at `path` and return its output; raises what the action raises."""
+        return step.action.run(inputs, call)
 
     def give_up_if_canceled(self) -> None:
         """Raise Canceled where the run was asked to give up."""

@@ -54,14 +54,23 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, kept: Connection | None = None) -> Iterator[Connection]:
         """Give the one connection that may write now; durable when the block ends, undone when it raises.
 
-        Raises StoreError where the database cannot be written: full, locked for `BUSY_TIMEOUT_S`, damaged.
+        `kept` is a connection of `writing`, for a thread that writes again and again. Raises StoreError where the
+        database cannot be written: full, locked for `BUSY_TIMEOUT_S`, damaged.
         """
-        options = {"jobdeck_writes": True}
-        with self._errors_told(), self._engine.connect().execution_options(**options) as connection, connection.begin():
-            yield connection
+        with self._errors_told():
+            if kept is not None:
+                with kept.begin():
+                    yield kept
+            else:
+                with self.writing() as connection, connection.begin():
+                    yield connection
+
+    def writing(self) -> Connection:
+        """Return a connection whose transactions write from their start; close it after use."""
+        return self._engine.connect().execution_options(jobdeck_writes=True)
 
     @contextmanager
     def _errors_told(self) -> Iterator[None]:

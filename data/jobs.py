@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
-from data.runs import NEW_EVENT, RERUN, error_columns
+from data.runs import NEW_EVENT, RERUN, TEST, error_columns
 from data.states import OPEN, Status, StepStatus
 from data.tables import KEPT, LATEST, dump_json, event_keys, jobs, payloads, revisions, steps, versions
 
@@ -38,6 +38,14 @@ def accept(
         told.append(Accepted(event.key, made.get(event.key, known.get(event.key)), event.key in new))
         new.discard(event.key)
     return told
+
+
+def accept_test(connection: Connection, recipe_id: int, event: Event, by: str, now: dt.datetime) -> int:
+    """Store an event, whose key is new, for a test, and return its job's id: it goes before all other events."""
+    job_id = accept(connection, recipe_id, [event], by, now)[0].job_id
+    assert job_id is not None
+    connection.execute(update(versions).where(versions.c.job_id == job_id).values(mode="test", priority=TEST))
+    return job_id
 
 
 def _known_keys(connection: Connection, recipe_id: int, keys: Sequence[str]) -> dict[str, int | None]:

@@ -143,7 +143,8 @@ class Version:
     recipe_revision: int | None
     """The revision's number; None while version 1 has not been claimed."""
     mode: str
-    """`first` for version 1, `start` for a rerun of the whole recipe, `call` where the parent has called again."""
+    """`first` for version 1, or `test` where that tests the recipe; `start` for a rerun of the whole recipe, `call`
+    where the parent has called again."""
     requested_by: str
     requested_at: dt.datetime
     note: str | None

@@ -11,17 +11,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, bindparam, func, literal, select, text, update
+from sqlalchemy import Connection, Dialect, Row, bindparam, func, literal, literal_column, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
 from data.records import Error, JsonValue
 from data.states import OPEN, Status, StepStatus, sources
-from data.tables import dump_json, payloads, revisions, steps, to_micros, versions
+from data.tables import dump_json, from_micros, revisions, steps, to_micros, versions
 
-NEW_EVENT, RERUN = 0, -10
-"""Priorities: reruns go behind new events."""
+TEST, NEW_EVENT, RERUN = 10, 0, -10
+"""Priorities: reruns go behind new events, tests before them: somebody waits."""
+
+MOST_STEPS_AT_ONCE = 64
 
 POISON_AFTER = 3
 """How often a version's process may die without the version getting further before it is given up."""
@@ -58,10 +61,15 @@ class Claimed:
     revision_id: int
     mode: str
     started_at: dt.datetime
-    event: JsonValue
-    event_stored: bool
+    event_text: str | None
+    """Its trigger event as JSON, None where it is no longer stored."""
     warnings: tuple[str, ...]
     """What the version was warned of before this run."""
+
+    @property
+    def event(self) -> JsonValue:
+        """The trigger event; read by the thread that runs it, not by the one that all others wait for."""
+        return None if self.event_text is None else json.loads(self.event_text)
 
 
 def waiting_recipes(connection: Connection) -> list[int]:
@@ -93,14 +101,24 @@ def claim(
     `serial`: at most one version of the recipe may run; the store holds that by a unique index.
     """
     moved = {
-        "recipe": recipe_id, "limit": limit, "me": owner, "key": f"recipe:{recipe_id}" if serial else None, "now": now,
+        "recipe": recipe_id, "limit": limit, "me": owner, "key": f"recipe:{recipe_id}" if serial else None,
+        "now": to_micros(now),
     }
-    rows = connection.execute(_CLAIM, moved).all()
-    if not rows:
-        return []
-    events = dict(connection.execute(_EVENTS, {"ids": [row.job_id for row in rows]}).all())
-    claimed = [_claimed(row, row.event or events.get(row.job_id), owner) for row in rows]
+    claimed = [_claimed(row, owner) for row in _run(connection, _CLAIM, moved)]
     return sorted(claimed, key=lambda one: one.token.version_id)
+
+
+def claim_one(connection: Connection, version_id: int, *, owner: str, now: dt.datetime) -> Claimed | None:
+    """Move one queued version to running, whatever its recipe's turn, and return it; None where it is not queued."""
+    recipe = connection.execute(select(versions.c.recipe_id).where(versions.c.id == version_id)).scalar()
+    moved = {"recipe": recipe, "version_": version_id, "me": owner, "key": None, "now": to_micros(now)}
+    return next((_claimed(row, owner) for row in _run(connection, _CLAIM_ONE, moved)), None)
+
+
+def _run(connection: Connection, statement: Any, values: dict[str, Any]) -> Any:
+    """Run a statement of the hot path with values as the driver takes them, and return its rows as it gives them."""
+    sql, names, fixed = _compiled(connection.dialect, statement)
+    return connection.exec_driver_sql(sql, tuple([values.get(name, fixed[name]) for name in names])).all()
 
 
 # Statements of the hot path are built once: building one costs more than running it.
@@ -112,39 +130,33 @@ _NEXT_QUEUED = (
     .order_by(_queue.c.priority.desc(), _queue.c.id)
     .limit(bindparam("limit"))
 )
-_CLAIM = (
+# Written out: RETURNING drops the table's name from its columns, and `job_id = job_id` holds of every payload.
+_CACHED_EVENT = literal_column("(SELECT cached.event FROM payloads AS cached WHERE cached.job_id = versions.job_id)")
+_RUNNING = (
     update(versions)
-    .where(
-        versions.c.id.in_(_NEXT_QUEUED),
-        versions.c.status.in_(sources(Status.RUNNING)),
-    )
+    .where(or_(*[versions.c.status == status for status in sources(Status.RUNNING)]))
     .values(
         status=Status.RUNNING.value,
         owner=bindparam("me"),
         serial_key=bindparam("key"),
         revision_id=func.coalesce(versions.c.revision_id, _LATEST_REVISION.scalar_subquery()),
-        started_at=func.coalesce(versions.c.started_at, bindparam("now", type_=versions.c.started_at.type)),
+        started_at=func.coalesce(versions.c.started_at, bindparam("now")),
     )
     .returning(
         versions.c.id, versions.c.attempt, versions.c.job_id, versions.c.number, versions.c.recipe_id,
-        versions.c.revision_id, versions.c.mode, versions.c.started_at, versions.c.event, versions.c.warnings,
+        versions.c.revision_id, versions.c.mode, versions.c.started_at, versions.c.warnings,
+        func.coalesce(versions.c.event, _CACHED_EVENT),
     )
 )
-_EVENTS = select(payloads.c.job_id, payloads.c.event).where(payloads.c.job_id.in_(bindparam("ids", expanding=True)))
+_CLAIM = _RUNNING.where(versions.c.id.in_(_NEXT_QUEUED))
+_CLAIM_ONE = _RUNNING.where(versions.c.id == bindparam("version_"))
 
 
-def _claimed(row: Row[Any], event: str | None, owner: str) -> Claimed:
+def _claimed(row: Sequence[Any], owner: str) -> Claimed:
+    id, attempt, job_id, number, recipe_id, revision_id, mode, started_at, warnings, event = row
     return Claimed(
-        token=Token(row.id, row.attempt, owner),
-        job_id=row.job_id,
-        number=row.number,
-        recipe_id=row.recipe_id,
-        revision_id=row.revision_id,
-        mode=row.mode,
-        started_at=row.started_at,
-        event=None if event is None else json.loads(event),
-        event_stored=event is not None,
-        warnings=tuple(row.warnings or ()),
+        Token(id, attempt, owner), job_id, number, recipe_id, revision_id, mode, from_micros(started_at), event,
+        tuple(json.loads(warnings)) if warnings else (),
     )
 
 
@@ -191,16 +203,9 @@ class Progress:
     settled: Settled | None = None
 
 
-_step_insert = insert(steps).values({column.name: bindparam(column.name) for column in steps.c})
-_STEP_UPSERT = _step_insert.on_conflict_do_update(
-    index_elements=["version_id", "path"],
-    set_={
-        name: _step_insert.excluded[name]
-        for name in (
-            "status", "attempts", "effect", "on_doubt", "branch", "input", "output", "error", "started_at",
-            "duration_ms", "resolved_by",
-        )
-    },
+_TOLD_ANEW = (
+    "status", "attempts", "effect", "on_doubt", "branch", "input", "output", "error", "started_at", "duration_ms",
+    "resolved_by",
 )  # fmt: skip
 
 
@@ -211,10 +216,9 @@ def record(connection: Connection, progress: Sequence[Progress]) -> set[int]:
     """
     tokens: set[Token] = set()
     for owner in {one.token.owner for one in progress}:
-        tokens.update(Token(*row, owner) for row in connection.execute(_HOLDING, {"owner": owner}))
+        tokens.update(Token(id, attempt, owner) for id, attempt in _run(connection, _HOLDING, {"owner": owner}))
     held = [one for one in progress if one.token in tokens]
-    begun = [_step_row(one.token.version_id, step) for one in held for step in one.records]
-    _write_many(connection, _STEP_UPSERT, begun)
+    _write_steps(connection, [_step_row(one.token.version_id, step) for one in held for step in one.records])
     ends = [_settled_row(one.token.version_id, one.settled) for one in held if one.settled is not None]
     _write_many(connection, _SETTLE, ends)
     return {one.token.version_id for one in progress} - {one.token.version_id for one in held}
@@ -223,6 +227,31 @@ def record(connection: Connection, progress: Sequence[Progress]) -> set[int]:
 _HOLDING = select(versions.c.id, versions.c.attempt).where(
     text("status = 'running'"), versions.c.owner == bindparam("owner")
 )
+
+
+def _write_steps(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write step records, new or told anew, in as few statements as their number has binary digits.
+
+    The driver lets go of Python's lock for each statement, and takes it back behind every thread that wants it: a
+    statement for each row would spend its time waiting.
+    """
+    start = 0
+    while start < len(rows):
+        size = min(1 << (len(rows) - start).bit_length() - 1, MOST_STEPS_AT_ONCE)
+        sql = _step_upsert(connection.dialect, size)
+        connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows[start : start + size])))
+        start += size
+
+
+@cache
+def _step_upsert(dialect: Dialect, size: int) -> str:
+    written = insert(steps).values([{c.name: bindparam(f"{c.name}_{i}") for c in steps.c} for i in range(size)])
+    told_anew = {name: written.excluded[name] for name in _TOLD_ANEW}
+    upsert = written.on_conflict_do_update(index_elements=["version_id", "path"], set_=told_anew)
+    compiled = upsert.compile(dialect=dialect)
+    # Rows are handed over as they stand: column by column, row by row.
+    assert compiled.positiontup == [f"{c.name}_{i}" for i in range(size) for c in steps.c]
+    return compiled.string
 
 
 def _write_many(connection: Connection, statement: Any, rows: list[dict[str, Any]]) -> None:
@@ -238,27 +267,14 @@ def _compiled(dialect: Dialect, statement: Any) -> tuple[str, list[str], dict[st
     return compiled.string, compiled.positiontup, compiled.params
 
 
-def _step_row(version_id: int, written: StepWrite) -> dict[str, Any]:
-    error = written.error
-    return {
-        "version_id": version_id,
-        "path": written.path,
-        "ordinal": written.ordinal,
-        "step_id": written.step_id,
-        "action": written.action,
-        "effect": written.effect,
-        "on_doubt": written.on_doubt,
-        "status": written.status.value,
-        "branch": written.branch,
-        "index": dump_json(written.index) if written.index else None,
-        "attempts": written.attempts,
-        "input": written.input,
-        "output": written.output,
-        "error": error and dump_json(_step_error(error)),
-        "started_at": written.started_at and to_micros(written.started_at),
-        "duration_ms": written.duration_ms,
-        "resolved_by": written.resolved_by,
-    }
+def _step_row(version_id: int, step: StepWrite) -> tuple[Any, ...]:
+    """Return a record as the columns of `steps` hold it, in their order."""
+    return (
+        version_id, step.path, step.ordinal, step.step_id, step.action, step.effect, step.on_doubt, step.status.value,
+        step.branch, dump_json(step.index) if step.index else None, step.attempts, step.input, step.output,
+        dump_json(_step_error(step.error)) if step.error else None,
+        to_micros(step.started_at) if step.started_at else None, step.duration_ms, step.resolved_by,
+    )
 
 
 def _step_error(error: Error) -> dict[str, Any]:

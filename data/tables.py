@@ -228,6 +228,7 @@ _partial("one_running_per_key", versions.c.serial_key, unique=True,
 _partial("versions_queued", versions.c.recipe_id, versions.c.priority.desc(), versions.c.id,
          where=text("status = 'queued'"))
 _partial("versions_running", versions.c.owner, where=text("status = 'running'"))
+_partial("versions_by_revision", versions.c.revision_id, versions.c.id, where=text("revision_id IS NOT NULL"))
 # The report's orders (data/order.py). The status comes first, so that any choice of statuses walks only its own rows,
 # in order; the report of all statuses merges them. The recipe comes last, to filter by it without looking at the rows.
 _partial("latest_by_status", versions.c.status, versions.c.job_id, versions.c.recipe_id, where=LATEST)

@@ -18,7 +18,7 @@ from data.errors import StoreError
 T = TypeVar("T")
 
 MOST_AT_ONCE = 256
-GATHER_S = 0.0005
+GATHER_S = 0.0015
 """How long a busy writer lets the threads that it has just woken ask again, so that they share the next commit."""
 RETRY_AFTER_S = 0.5
 
@@ -51,6 +51,7 @@ class Writer:
         self._queue: SimpleQueue[_Waiting[Any] | None] = SimpleQueue()
         self._closing = threading.Event()
         self._last = 0
+        self._connection: Connection
         self._thread = threading.Thread(target=self._serve, name="writer", daemon=True)
         self._thread.start()
 
@@ -88,18 +89,18 @@ class Writer:
         return waiting.result
 
     def _serve(self) -> None:
-        while True:
-            first = self._queue.get()
-            if first is None:
-                return
-            batch, ended = self._drain(first)
-            self._last = len(batch)
-            self._write([one for one in batch if not isinstance(one.work, _Between)])
-            for one in batch:
-                if isinstance(one.work, _Between):
-                    self._step_between(one)
-            if ended:
-                return
+        with self._database.writing() as self._connection:
+            ended = False
+            while not ended:
+                first = self._queue.get()
+                if first is None:
+                    return
+                batch, ended = self._drain(first)
+                self._last = len(batch)
+                self._write([one for one in batch if not isinstance(one.work, _Between)])
+                for one in batch:
+                    if isinstance(one.work, _Between):
+                        self._step_between(one)
 
     def _drain(self, first: _Waiting[Any]) -> tuple[list[_Waiting[Any]], bool]:
         batch = [first]
@@ -140,7 +141,7 @@ class Writer:
             one.done.release()
 
     def _transact(self, batch: list[_Waiting[Any]]) -> None:
-        with self._database.write() as connection:
+        with self._database.write(self._connection) as connection:
             records = [one for one in batch if isinstance(one.work, runs.Progress)]
             if records:
                 lost = runs.record(connection, [one.work for one in records])

@@ -13,6 +13,7 @@ from core.automation import Automation, actor
 from core.reruns import Selection
 from core.sandbox.accounts import FIRST_ACCOUNTS
 from core.sandbox.demo import CORRECTION, MISTAKE, staged
+from core.sandbox.leads import FIRST_LEADS
 from core.sandbox.stage import RECIPE
 from data.records import JobFilter, Sort
 from data.states import Status
@@ -20,7 +21,7 @@ from tui.app import JobdeckApp
 
 PICTURE = Path(__file__).with_name("report.svg")
 SIZE = (110, 26)
-RERUN = 4
+RERUN = 3
 """How many of the failed jobs have been rerun when the picture is taken; the others show why they failed."""
 
 
@@ -40,12 +41,15 @@ def prepare(automation: Automation) -> None:
         counts = automation.status().jobs
         return counts.get(Status.SUCCEEDED, 0) + counts.get(Status.FAILED, 0)
 
-    wait_until(lambda: ended() >= FIRST_ACCOUNTS)
+    first = FIRST_ACCOUNTS + FIRST_LEADS
+    wait_until(lambda: ended() >= first)
     recipe = automation.recipe_path(RECIPE)
     recipe.write_text(recipe.read_text().replace(MISTAKE, CORRECTION))
-    failed = automation.jobs(JobFilter(statuses=frozenset({Status.FAILED})), Sort("id", descending=True), RERUN)
+    failed = automation.jobs(
+        JobFilter(recipe=RECIPE, statuses=frozenset({Status.FAILED})), Sort("id", descending=True), RERUN
+    )
     automation.rerun(Selection(ids=tuple(job.id for job in failed)), by=actor())
-    wait_until(lambda: ended() >= FIRST_ACCOUNTS + 3)
+    wait_until(lambda: ended() >= first + 8)
 
 
 async def drawn(automation: Automation) -> str:

@@ -22,7 +22,6 @@ os.environ.setdefault("ESCDELAY", "250" if "SSH_CONNECTION" in os.environ else "
 
 from rich.text import Text
 from textual import events
-from textual.app import App
 from textual.filter import LineFilter
 from textual.reactive import reactive
 
@@ -34,6 +33,7 @@ from tui.actions import actions, bindings
 from tui.dialogs import CONFIRM, Choice
 from tui.encoding import Encodable
 from tui.facts import notice
+from tui.keys import OrderedKeys
 from tui.palette import ActionProvider
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
@@ -58,7 +58,7 @@ LOG = 500
 """Messages that are kept."""
 
 
-class JobdeckApp(App[None], inherit_bindings=False):
+class JobdeckApp(OrderedKeys, inherit_bindings=False):
     """The terminal on one workspace."""
 
     CSS_PATH = Path(__file__).with_name("app.tcss")
@@ -73,8 +73,7 @@ class JobdeckApp(App[None], inherit_bindings=False):
     said: reactive[Said] = reactive(Said(""))
 
     def __init__(self, automation: Automation) -> None:
-        # Without colour, Textual leaves grey RGB in place unless the terminal's own colours are in use.
-        super().__init__(ansi_color=True)
+        super().__init__()
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
         self.messages: deque[Said] = deque(maxlen=LOG)

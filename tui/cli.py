@@ -5,152 +5,31 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import JobdeckError, Refused, UsageError, WorkspaceError
+from core.errors import JobdeckError, UsageError
 from data.records import Accepted, JobFilter, JsonValue, Sort
+from tui import cli_recipes, output
 from tui import cli_tables as tables
-from tui import output
-from tui.cli_options import (
-    Duration,
-    JobRef,
-    SortColumn,
-    WorkspaceCommand,
-    complete_recipe,
-    filter_options,
-    named_workspace,
-    output_option,
-    workspace_option,
-)
+from tui.cli_face import Counted, Face, Listing, on_terminal, opened, recipe_argument, who, workspace_of
+from tui.cli_options import Duration, JobRef, SortColumn, filter_options, output_option, workspace_option
 from tui.kept import kept
-from tui.text import safe, safe_block
-from tui.units import count
+from tui.text import safe
 
 if TYPE_CHECKING:
     from core.automation import Automation
 
-R = TypeVar("R")
 _ROWS = 50
 _BATCH = 500
 
-
-@dataclass(frozen=True)
-class Listing(Generic[R]):
-    """How records of a kind are listed: for scripts as mappings with these fields, for people in these columns."""
-
-    mapping: Callable[[R], output.Mapped]
-    fields: tuple[str, ...]
-    columns: tuple[tables.Column[R], ...]
-
-    def write(self, records: Iterable[R], format: str) -> None:
-        """Write the records as they come."""
-        if format == "table":
-            tables.write_table(records, self.columns, sys.stdout)
-        else:
-            output.WRITERS[format](map(self.mapping, records), self.fields, sys.stdout)
-
-
-class Counted(Iterable[R]):
-    """Passes records on and counts them."""
-
-    def __init__(self, records: Iterable[R]) -> None:
-        self._records = records
-        self.number = 0
-
-    def __iter__(self) -> Iterator[R]:
-        for record in self._records:
-            self.number += 1
-            yield record
-
-
 JOBS = Listing(output.job_json, output.JOB_FIELDS, tables.JOBS)
 VERSIONS = Listing(output.version_json, output.VERSION_FIELDS, tables.VERSIONS)
-RECIPES = Listing(output.recipe_json, output.RECIPE_FIELDS, tables.RECIPES)
-REVISIONS = Listing(output.revision_json, output.REVISION_FIELDS, tables.REVISIONS)
 PURGED = Listing(output.purged_json, output.PURGED_FIELDS, tables.PURGED)
 ACCEPTED = Listing(output.accepted_json, output.ACCEPTED_FIELDS, tables.ACCEPTED)
-
-
-class Failed(click.ClickException):
-    """Ends the command with a sentence on standard error and exit status 1."""
-
-    def show(self, file: Any = None) -> None:
-        """Write the sentence."""
-        click.echo(f"jobdeck: {safe_block(self.message)}", err=True)
-
-
-class Misused(Failed):
-    """The same for wrong usage: exit status 2."""
-
-    exit_code = 2
-
-
-class Face(click.Group):
-    """The one place where errors become sentences and exit statuses."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; raises click's exceptions only."""
-        try:
-            return super().invoke(ctx)
-        except UsageError as error:
-            raise Misused(str(error)) from error
-        except Refused as error:
-            raise Failed(f"{error} ({error.code})") from error
-        except JobdeckError as error:
-            raise Failed(str(error)) from error
-        except (KeyboardInterrupt, click.Abort):
-            raise click.exceptions.Exit(130) from None
-
-
-class Commands(click.Group):
-    """A group of commands on a workspace."""
-
-    command_class = WorkspaceCommand
-
-
-Face.command_class = WorkspaceCommand
-Face.group_class = Commands
-
-recipe_argument = click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
-
-
-def workspace_of(context: click.Context) -> Path:
-    """Return the workspace that the command line, the environment or the current folder names."""
-    from core.settings import find_workspace
-
-    try:
-        return find_workspace(named=named_workspace(context))
-    except WorkspaceError as error:
-        raise Misused(str(error)) from error
-
-
-def open_automation(workspace: Path) -> Automation:
-    """Return the workspace, opened."""
-    from core.automation import Automation
-
-    return Automation(workspace)
-
-
-def who() -> str:
-    """Return who acts."""
-    from core.automation import actor
-
-    return actor()
-
-
-def on_terminal(*streams: TextIO) -> bool:
-    """Return whether a person is at these streams."""
-    return all(stream.isatty() for stream in streams)
-
-
-def opened(context: click.Context) -> Automation:
-    """Return the command's workspace, opened until the command ends."""
-    return context.with_resource(open_automation(workspace_of(context)))
 
 
 @click.group(
@@ -218,24 +97,6 @@ def demo(directory: Path | None, no_ui: bool, seconds: float | None) -> None:
         from tui.app import run
 
         run(workspace)
-
-
-@cli.command()
-@click.argument("names", metavar="[RECIPE]...", nargs=-1, shell_complete=complete_recipe)
-@click.pass_context
-def check(context: click.Context, names: tuple[str, ...]) -> None:
-    """Validate recipes, all by default: file:line:col: message.
-
-    Warnings are what runs, but was probably not meant; exit status 1 is for what is wrong.
-    """
-    automation = opened(context)
-    problems = automation.check(names)
-    for problem in problems:
-        click.echo(safe(str(problem)))
-    if any(not problem.warning for problem in problems):
-        context.exit(1)
-    valid = len(set(names)) or sum(recipe.present for recipe in automation.recipes())
-    click.echo(f"{count(valid, 'recipe')} {'is' if valid == 1 else 'are'} valid")
 
 
 @cli.command()
@@ -415,62 +276,6 @@ def _value(text: str) -> JsonValue:
 
 
 @cli.command()
-@output_option
-@click.pass_context
-def recipes(context: click.Context, format: str) -> None:
-    """The recipes: started or stopped, their revision, what is wrong."""
-    RECIPES.write(opened(context).recipes(), format)
-
-
-@cli.group()
-def recipe() -> None:
-    """One recipe and its revisions."""
-
-
-@recipe.command()
-@recipe_argument
-@click.pass_context
-def start(context: click.Context, name: str) -> None:
-    """Let it take events."""
-    state = opened(context).start_recipe(name, by=who())
-    click.echo(f"{safe(state.name)} takes events as long as an engine runs")
-
-
-@recipe.command()
-@recipe_argument
-@click.pass_context
-def stop(context: click.Context, name: str) -> None:
-    """Let it take no new events; its queued jobs and its reruns run."""
-    state = opened(context).stop_recipe(name, by=who())
-    click.echo(f"{safe(state.name)} takes no new events; what is queued runs, and reruns do")
-
-
-@recipe.command("show")
-@recipe_argument
-@output_option
-@click.pass_context
-def show_recipe(context: click.Context, name: str, format: str) -> None:
-    """Its state, and the text of its last revision."""
-    automation = opened(context)
-    state = automation.recipe(name)
-    last = next(iter(automation.revisions(name)), None)
-    if format == "table":
-        tables.write_recipe(state, last, sys.stdout)
-    else:
-        text = None if last is None else last.text
-        output.write_one({**output.recipe_json(state), "text": text}, format, sys.stdout)
-
-
-@recipe.command()
-@recipe_argument
-@output_option
-@click.pass_context
-def revisions(context: click.Context, name: str, format: str) -> None:
-    """Its revisions, newest first: each valid state of its file."""
-    REVISIONS.write(opened(context).revisions(name), format)
-
-
-@cli.command()
 @click.argument("job", type=JobRef(versions=False))
 @click.option("--reason", required=True, metavar="TEXT", help="Why; shown with the job, and kept in the audit.")
 @click.pass_context
@@ -511,6 +316,10 @@ def status(context: click.Context, format: str) -> None:
         tables.write_status(state, sys.stdout)
     else:
         output.write_one(output.status_json(state), format, sys.stdout)
+
+
+for command in cli_recipes.COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:

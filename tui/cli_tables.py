@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from core.automation import EngineState, State
+    from core.coverage import Coverage, Covered
+    from core.dryrun import DryRun
     from core.reruns import Plan, Rerun
     from core.retention import Purged
 
@@ -34,6 +36,7 @@ _STYLES = {
     "stopped": "yellow",
     "invalid": "red",
     "missing": "red",
+    "never": "yellow",
 }
 
 
@@ -107,6 +110,14 @@ PURGED: tuple[Column[Purged], ...] = (
     Column("JOBS", lambda purged: f"{purged.jobs:,}", right=True),
     Column("BYTES", lambda purged: f"{purged.bytes:,}", right=True),
     Column("RULE", lambda purged: purged.rule, gives_way=True),
+)
+COVERAGE: tuple[Column[Covered], ...] = (
+    Column("STEP", lambda way: way.path),
+    Column("LINE", lambda way: str(way.line), right=True),
+    Column("WAY", lambda way: f"{way.kind} {way.outcome}"),
+    Column("RUNS", lambda way: f"{way.versions:,}" if way.versions else "never", right=True, state=True),
+    Column("JOB", lambda way: "{}.{}".format(*way.example) if way.example else "", right=True),
+    Column("WHEN", lambda way: way.says, gives_way=True),
 )
 ACCEPTED: tuple[Column[Accepted], ...] = (
     Column("JOB", lambda accepted: "" if accepted.job_id is None else str(accepted.job_id), right=True),
@@ -195,8 +206,41 @@ def write_facts(facts: Iterable[tuple[str, str]], out: TextIO) -> None:
 def write_show(detail: JobDetail, out: TextIO) -> None:
     """Write one job as one of its versions shows it."""
     write_facts(_show_facts(detail), out)
+    if detail.version.expired:
+        return
     out.write("\n")
     write_table(detail.steps, STEPS, out)
+
+
+def write_dry_run(ran: DryRun, out: TextIO) -> None:
+    """Write what came of a dry run."""
+    error = ran.error
+    facts = [
+        ("dry run", f"{ran.recipe} {_revision(ran.revision)}: {safe(ran.title)}"),
+        ("status", str(ran.status)),
+        ("error", f"{error.message} ({error.kind}{f', step {error.step}' if error.step else ''})" if error else ""),
+        ("warnings", "\n".join(ran.warnings)),
+        *((f"report.{name}", value) for name, value in ran.report.items()),
+        ("not sent", "steps so marked were answered by what they last gave in a job, or by an example"
+         if ran.not_sent else ""),
+    ]
+    write_facts(facts, out)
+    out.write("\n")
+    write_table(ran.steps, [*STEPS[:-1], replace(STEPS[-1], text=lambda step: _answered(step, ran.not_sent))], out)
+
+
+def _answered(step: StepRecord, not_sent: Mapping[str, str]) -> str:
+    source = not_sent.get(step.path)
+    return _outcome(step) if source is None else f"(not sent: {source}) {_outcome(step)}".rstrip()
+
+
+def coverage_words(found: Coverage) -> str:
+    """Return what a coverage comes to, in a sentence."""
+    if not found.ways:
+        return f"{found.recipe} {_revision(found.revision)} has no branches, monitors or stops"
+    never = f"{found.never} of {count(len(found.ways), 'way')} never taken" if found.never else "every way was taken"
+    newest = "" if found.all else ", the newest"
+    return f"{found.recipe} {_revision(found.revision)}: {never}; {count(found.versions, 'version')} ran it{newest}"
 
 
 def write_status(state: State, out: TextIO) -> None:

@@ -52,7 +52,7 @@ class ConfirmPanel(Widget, can_focus=True):
 
     def on_mount(self) -> None:
         """Take the focus, and keys from when the panel is seen."""
-        self.focus()
+        self.screen.set_focus(self)
         self.call_after_refresh(lambda: cast(Deck, self.app).when_painted(self._open))
 
     def _open(self) -> None:

@@ -26,6 +26,8 @@ from tui.text import safe_block
 
 if TYPE_CHECKING:
     from core.automation import EngineState, State
+    from core.coverage import Covered
+    from core.dryrun import DryRun
     from core.reruns import Plan, Rerun
     from core.retention import Purged
 
@@ -45,6 +47,7 @@ RECIPE_FIELDS = (
 )
 REVISION_FIELDS = ("recipe", "revision", "stored_at", "size")
 PURGED_FIELDS = ("recipe", "rule", "jobs", "bytes")
+WAY_FIELDS = ("path", "id", "line", "kind", "outcome", "says", "versions", "job", "version")
 ACCEPTED_FIELDS = ("key", "job", "new")
 
 
@@ -125,6 +128,31 @@ def step_json(step: StepRecord) -> Mapped:
         "started_at": rfc3339(step.started_at),
         "duration_ms": step.duration_ms,
         "resolved_by": step.resolved_by,
+    }
+
+
+def dry_run_json(ran: DryRun) -> Mapped:
+    """Return what came of a dry run; a step's `not_sent` says where its answer is from: `812.3`, `example`, or null."""
+    return {
+        "recipe": ran.recipe,
+        "recipe_revision": ran.revision,
+        "dry_run": True,
+        "title": ran.title,
+        "status": str(ran.status),
+        "error": error_json(ran.error),
+        "report": dict(ran.report),
+        "warnings": list(ran.warnings),
+        "trigger": ran.trigger,
+        "steps": [{**step_json(step), "not_sent": ran.not_sent.get(step.path)} for step in ran.steps],
+    }
+
+
+def way_json(way: Covered) -> Mapped:
+    """Return one way that a job can take, and the newest that did."""
+    job, version = way.example or (None, None)
+    return {
+        "path": way.path, "id": way.id, "line": way.line, "kind": way.kind, "outcome": way.outcome, "says": way.says,
+        "versions": way.versions, "job": job, "version": version,
     }
 
 

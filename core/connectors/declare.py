@@ -67,10 +67,16 @@ class Action:
     """Inputs (top-level names) that are always turned to text, also inside lists and mappings: headers, URLs, argv."""
     on_doubt: Callable[[Any, Any], str] | None = None
     """(inputs, connection) -> `hold` or `retry`, where the effect alone does not tell the default."""
+    example: JsonValue | Callable[[Any], JsonValue] = None
+    """An output, or (inputs) -> one: what answers a call that writes where nothing is to be written, in a dry run."""
 
     def effect_of(self, inputs: Any) -> Effect:
         """Return what this call does, as far as its inputs tell."""
         return self.effect if isinstance(self.effect, Effect) else self.effect(inputs)
+
+    def example_of(self, inputs: Any) -> JsonValue:
+        """Return an output that this call might give."""
+        return self.example(inputs) if callable(self.example) else self.example
 
 
 @dataclass(frozen=True)

@@ -320,6 +320,7 @@ CONNECTOR = Connector(
             effect=Effect.WRITES,
             run=send,
             output={"id": "its Message-ID"},
+            example={"id": "<20260101120000.1@example.com>"},
             connection="smtp",
             text_inputs=frozenset({"to", "subject", "text", "html", "from", "cc", "bcc", "reply_to"}),
         ),

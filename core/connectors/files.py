@@ -371,6 +371,10 @@ def _trigger(name: str, summary: str, updates: bool) -> Trigger:
     )
 
 
+def _example(inputs: Write) -> dict[str, JsonValue]:
+    return {"path": inputs.path, "size": len(inputs.content())}
+
+
 OUTPUT = {"path": "the path as given", "size": "the file's size in bytes"}
 
 CONNECTOR = Connector(
@@ -393,6 +397,7 @@ CONNECTOR = Connector(
             run=write,
             output=OUTPUT,
             text_inputs=frozenset({"path", "text"}),
+            example=_example,
         ),
         Action(
             name="files.append",
@@ -402,6 +407,7 @@ CONNECTOR = Connector(
             run=append,
             output=OUTPUT,
             text_inputs=frozenset({"path", "text"}),
+            example=_example,
         ),
     ),
     triggers=(

@@ -172,6 +172,7 @@ CONNECTOR = Connector(
             connection="http",
             text_inputs=frozenset({"method", "url", "headers", "text"}),
             on_doubt=on_doubt,
+            example={"status": 200, "headers": {"content-type": "application/json"}, "body": {}},
         ),
     ),
     triggers=http_watch.TRIGGERS,

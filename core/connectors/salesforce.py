@@ -174,7 +174,20 @@ def _open(settings: Settings, workspace: Path) -> Org:
 
 
 def _action(name: str, summary: str, inputs: type[Inputs], run: Any, effect: Effect, **output: str) -> Action:
-    return Action(f"salesforce.{name}", summary, inputs, effect, run, output, connection="salesforce")
+    example = None if effect is Effect.READS else _example
+    return Action(f"salesforce.{name}", summary, inputs, effect, run, output, connection="salesforce", example=example)
+
+
+def _example(inputs: Create | Update | Upsert) -> dict[str, JsonValue]:
+    match inputs:
+        case Update():
+            return {"Id": inputs.id, **inputs.fields}
+        case Upsert():
+            return {"Id": _EXAMPLE_ID, "created": True, **inputs.external_id, **inputs.fields}
+    return {"Id": _EXAMPLE_ID, **inputs.fields}
+
+
+_EXAMPLE_ID = "001000000000001AAA"
 
 
 CONNECTOR = Connector(

@@ -376,7 +376,18 @@ def _trigger(name: str, summary: str, inputs: type[New], updates: bool) -> Trigg
 
 def _action(name: str, summary: str, inputs: type[Inputs], run: Any, effect: Any) -> Action:
     output = {"count": "how many rows", "key": "the row's key, or the values of `where`"}
-    return Action(name, summary, inputs, effect, run, output, connection="sql", text_inputs=frozenset({"table"}))
+    return Action(
+        name, summary, inputs, effect, run, output, connection="sql", text_inputs=frozenset({"table"}), example=_example
+    )
+
+
+def _example(inputs: Any) -> dict[str, JsonValue]:
+    match inputs:
+        case Upsert():
+            return {"count": 1, "key": _key([inputs.values[name] for name in inputs.keys])}
+        case Update() | Delete():
+            return {"count": 1, "key": _key(list(inputs.where.values()))}
+    return {"count": 1, "key": 1}
 
 
 CONNECTOR = Connector(
@@ -390,6 +401,7 @@ CONNECTOR = Connector(
             run=query,
             output={"rows": "a list of mappings, one for each row", "count": "how many rows it gave or touched"},
             connection="sql",
+            example={"rows": [], "count": 1},
         ),
         _action("sql.insert", "Insert one row.", Insert, insert, Effect.WRITES),
         _action("sql.update", "Set values in the rows that match.", Update, update, update_effect),

@@ -424,6 +424,11 @@ _TEXTS = frozenset({"external_id", "name"})
 _ORGANIZATION_TEXTS = _TEXTS | {"details", "notes"}
 _TICKET_TEXTS = frozenset({"external_id", "subject", "due_at"})
 
+def _example(inputs: _Organization | _Ticket) -> dict[str, JsonValue]:
+    given = {name: value for name, value in inputs.fields().items() if name != "comment"}
+    return {"id": getattr(inputs, "id", 1), **given}
+
+
 CONNECTOR = Connector(
     name="zendesk",
     actions=(
@@ -444,6 +449,7 @@ CONNECTOR = Connector(
             effect=Effect.WRITES,
             run=create_organization,
             connection="zendesk",
+            example=_example,
             text_inputs=_ORGANIZATION_TEXTS,
         ),
         Action(
@@ -453,6 +459,7 @@ CONNECTOR = Connector(
             effect=Effect.IDEMPOTENT,
             run=update_organization,
             connection="zendesk",
+            example=_example,
             text_inputs=_ORGANIZATION_TEXTS,
         ),
         Action(
@@ -462,6 +469,7 @@ CONNECTOR = Connector(
             effect=Effect.WRITES,
             run=create_ticket,
             connection="zendesk",
+            example=_example,
             text_inputs=_TICKET_TEXTS | {"description"},
             # Zendesk keeps the answers to idempotency keys: the same request again gives the same ticket.
             on_doubt=lambda inputs, connection: "retry",
@@ -473,6 +481,7 @@ CONNECTOR = Connector(
             effect=update_ticket_effect,
             run=update_ticket,
             connection="zendesk",
+            example=_example,
             text_inputs=_TICKET_TEXTS,
         ),
     ),

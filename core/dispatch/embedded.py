@@ -20,6 +20,9 @@ from data.writer import Writer
 LOOK_EVERY_S = 0.05
 """How soon a version that another process queued is seen."""
 
+GATHER_S = 0.003
+"""How long a busy dispatcher lets more slots come free before it claims."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -102,7 +105,14 @@ class EmbeddedDispatcher:
             except StoreError as error:
                 _log.warning("cannot claim: %s", error)
                 self._stopping.wait(1)
+            except Exception:
+                # Without this thread the engine would seem to live and run nothing.
+                _log.exception("cannot claim")
+                self._stopping.wait(1)
             self._wake.wait(LOOK_EVERY_S)
+            if self._busy > self._slots // 2:
+                # Slots come free one by one; claimed a few at a time they share a transaction.
+                self._stopping.wait(GATHER_S)
 
     def _moved(self) -> bool:
         """Whether anything may have been queued, or a slot may have come free, since the last look."""

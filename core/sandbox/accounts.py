@@ -1,32 +1,26 @@
-"""The demo's CRM: a SQLite table of accounts, and somebody at work in it."""
+"""Somebody at work in the demo's CRM: accounts are added, moved and corrected, in every demo the same."""
 
 from __future__ import annotations
 
 import itertools
 import random
-import sqlite3
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
-FIRST_ACCOUNTS = 24
+from core.sandbox.calls import Fields
+from core.sandbox.crm_records import State, created, touched
+from core.sandbox.crm_schema import OBJECTS
+
+FIRST_ACCOUNTS = 18
 """How many there are when the CRM is new: enough for every kind of account."""
 
-LONGEST_NAME = 255
-"""What the help desk takes; the CRM takes any."""
+FIRST_AGE_S = 600
+"""How far apart the first ones were made."""
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS accounts (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, website TEXT, city TEXT NOT NULL, updated_at TEXT NOT NULL)
-"""
-
-FLAWED = f"""
-SELECT id FROM accounts AS account
-WHERE trim(name) = '' OR length(name) > {LONGEST_NAME}
-   OR EXISTS (SELECT 1 FROM accounts WHERE lower(name) = lower(account.name) AND id < account.id)
-ORDER BY id
-"""
-"""The accounts that the desk refuses: no name, one that is too long, the name of an earlier account."""
+BRANCHES = 30
+"""So many accounts in a row hold one company that has several branches, each an account of the same name."""
 
 _OWNERS = (
     "Abbott", "Bramley", "Calloway", "Dunmore", "Eastgate", "Fairhaven", "Granite", "Hollis", "Ironbridge", "Juniper",
@@ -40,31 +34,54 @@ _TRADES = (
 _CITIES = ("Bristol", "Chicago", "Gdansk", "Leeds", "Lisbon", "Nairobi", "Osaka", "Porto", "Quito", "Tallinn")
 _NAMES = [f"{owner} {trade}" for owner, trade in itertools.product(_OWNERS, _TRADES)]
 random.Random(1).shuffle(_NAMES)
+_ACCOUNT = OBJECTS["Account"]
+
+
+def company(number: int) -> str:
+    """Return the name of the company with this number."""
+    around, place = divmod(number, len(_NAMES))
+    return _NAMES[place] + (f" {around + 1}" if around else "")
+
+
+def city(number: int) -> str:
+    """Return one of the cities."""
+    return _CITIES[number % len(_CITIES)]
+
+
+def website(name: str) -> str:
+    """Return the site of the company with this name."""
+    return name.lower().replace(" ", "-") + ".example"
 
 
 class Accounts:
-    """The table of accounts, opened; the same acts follow each other in every demo."""
+    """The accounts of the stand-in CRM, opened beside the app that serves them."""
 
     def __init__(self, path: Path) -> None:
-        """Open the CRM at `path`, made with its first accounts where there is none."""
-        self._db = sqlite3.connect(path, timeout=10)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute(SCHEMA)
+        """Open the CRM at `path`, made with its first accounts where it has none."""
+        self._state = State(path)
         self._acts = 0
-        if self.count() == 0:
-            for _ in range(FIRST_ACCOUNTS):
-                self.add()
+        with self._state.transaction():
+            if not self.all():
+                self._found(time.time())
+
+    def _found(self, now: float) -> None:
+        for number in range(FIRST_ACCOUNTS):
+            self._add(number, now - (FIRST_ACCOUNTS - number) * FIRST_AGE_S)
 
     def close(self) -> None:
         """Close it."""
-        self._db.close()
+        self._state.close()
 
-    def count(self) -> int:
-        """Return how many accounts there are."""
-        return int(self._db.execute("SELECT count(*) FROM accounts").fetchone()[0])
+    def all(self) -> list[Fields]:
+        """Return every account, in the order they were made."""
+        return sorted(self._state.stored(_ACCOUNT.name), key=lambda account: account["Id"])
+
+    def flawed(self) -> list[Fields]:
+        """Return the accounts that the desk refuses, and the CRM does not: those with the name of an earlier one."""
+        return list(_repeated(self.all()))
 
     def act(self) -> None:
-        """Do the next thing that somebody would do: add an account, change one, or correct a flawed one."""
+        """Do the next thing that somebody would do: move an account, add one, or correct a flawed one."""
         self._acts += 1
         if self._acts % 15 == 0:
             self.correct(limit=1)
@@ -74,59 +91,48 @@ class Accounts:
             self.add()
 
     def add(self) -> None:
-        """Add the next account: one in five has no website, one in nine will be refused by the desk."""
-        number = self.count()
-        name, flawed = _name(number)
-        website = None if number % 5 == 2 and not flawed else _website(number)
-        with self._db:
-            self._db.execute(
-                "INSERT INTO accounts (id, name, website, city, updated_at) VALUES (?, ?, ?, ?, ?)",
-                (_id(number), name, website, _CITIES[number % len(_CITIES)], _now()),
-            )
+        """Add the next account: one in five has no website, one in six will be refused by the desk."""
+        with self._state.transaction():
+            self._add(sum(account["External_Id__c"] is None for account in self.all()), time.time())
+
+    def correct(self, limit: int | None = None) -> list[str]:
+        """Give flawed accounts, all or so many, a name of their own; return their ids."""
+        with self._state.transaction():
+            flawed = self.flawed()[:limit]
+            names = {account["Name"] for account in self.all()}
+            for account in flawed:
+                name = f"{account['Name']} {account['BillingCity']}"
+                self._change(account, Name=f"{name} {account['Id']}" if name in names else name)
+        return [account["Id"] for account in flawed]
+
+    def _add(self, number: int, now: float) -> None:
+        is_branch = number % 6 == 5
+        name = company(number - number % BRANCHES + 1 if is_branch else number)
+        site = None if number % 5 == 2 and not is_branch else website(name)
+        fields = {"Name": name, "Website": site, "BillingCity": city(number)}
+        self._state.add(_ACCOUNT, created(_ACCOUNT, fields, now), None)
 
     def _move(self) -> None:
         """Give an account another city."""
-        number = self._acts * 7 % self.count()
-        city = _CITIES[(number + self._acts) % len(_CITIES)]
-        with self._db:
-            self._db.execute("UPDATE accounts SET city = ?, updated_at = ? WHERE id = ?", (city, _now(), _id(number)))
+        with self._state.transaction():
+            accounts = self.all()
+            one = accounts[self._acts * 7 % len(accounts)]
+            self._change(one, BillingCity=city(self._acts))
 
-    def correct(self, limit: int = -1) -> list[str]:
-        """Give flawed accounts, all or so many, a name of their own; return their ids."""
-        flawed = [row[0] for row in self._db.execute(f"{FLAWED} LIMIT ?", (limit,))]
-        with self._db:
-            for id in flawed:
-                name = f"{_NAMES[_number(id) % len(_NAMES)]} {id}"
-                self._db.execute("UPDATE accounts SET name = ?, updated_at = ? WHERE id = ?", (name, _now(), id))
-        return flawed
+    def _change(self, account: Fields, **fields: str) -> None:
+        self._state.put(account["Id"], {**account, **fields, **touched(time.time())}, None)
+
+
+def _repeated(accounts: Iterable[Fields]) -> Iterator[Fields]:
+    names: set[str] = set()
+    for account in accounts:
+        name = account["Name"].casefold()
+        if name in names:
+            yield account
+        names.add(name)
 
 
 def correct_all(path: Path) -> list[str]:
     """Correct every flawed account of the CRM at `path` and return their ids."""
     with closing(Accounts(path)) as accounts:
         return accounts.correct()
-
-
-def _name(number: int) -> tuple[str, bool]:
-    """Return the name of the account with this number, and whether the desk refuses it."""
-    name = _NAMES[number % len(_NAMES)] + (f" {number}" if number >= len(_NAMES) else "")
-    if number % 9 != 5:
-        return name, False
-    flaws = ("", _NAMES[(number - 4) % len(_NAMES)], " and ".join([name] * 16))
-    return flaws[number // 9 % len(flaws)], True
-
-
-def _website(number: int) -> str:
-    return _NAMES[number % len(_NAMES)].lower().replace(" ", "-") + ".example"
-
-
-def _id(number: int) -> str:
-    return f"A-{1001 + number}"
-
-
-def _number(id: str) -> int:
-    return int(id.removeprefix("A-")) - 1001
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

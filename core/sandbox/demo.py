@@ -20,19 +20,21 @@ from core.automation import Automation, actor
 from core.errors import WorkspaceError
 from core.reruns import Selection
 from core.sandbox.accounts import FIRST_ACCOUNTS, correct_all
-from core.sandbox.stage import CRM, READY, RECIPE
+from core.sandbox.leads import FIRST_LEADS, correct_leads
+from core.sandbox.stage import CRM, LEADS, LEADS_RECIPE, READY, RECIPE
 from core.settings import FILE as SETTINGS
 from data.records import Job, JobFilter, Sort
 from data.states import ENDED, Status
 
-MISTAKE = 'domain_names: ["{{ trigger.website }}"]'
-CORRECTION = 'domain_names: "{{ [trigger.website] if trigger.website else [] }}"'
+MISTAKE = 'domains: ["{{ trigger.Website }}"]'
+CORRECTION = 'domains: "{{ [trigger.Website] if trigger.Website else [] }}"'
 
 LOOK_S = 4.0
 """How long jobs fail before the recipe is corrected, unless the demo is shorter than that."""
 
 _LONGEST_S = 30.0
 _END_S = 60.0
+_BRANCHES = {"then": "organization found, updated", "else": "none found, created", None: "failed before it was known"}
 
 
 @contextmanager
@@ -125,15 +127,16 @@ class _Story:
         self._began = time.monotonic()
 
     def told(self) -> Iterator[str]:
-        desk = self._automation.settings.connections["desk"]["base_url"]
+        connections = self._automation.settings.connections
         yield f"Workspace: {self._automation.workspace}"
-        yield f"Help desk: {desk}, a stand-in on this machine; nothing goes to another one."
+        yield f"CRM: {connections['crm']['instance_url']}, a stand-in for Salesforce on this machine"
+        yield f"Help desk: {connections['desk']['base_url']}, a stand-in for Zendesk; nothing goes to another machine"
         yield ""
-        yield self._at("the engine polls crm.db: each account that is new, or has changed, becomes a job")
-        self._await(lambda: sum(self._counts().values()) >= FIRST_ACCOUNTS and self._idle())
+        yield self._at("the engine polls: each lead and each account that is new, or has changed, becomes a job")
+        self._await(lambda: sum(self._counts().values()) >= FIRST_ACCOUNTS + FIRST_LEADS and self._idle())
         self._ended.wait(min(LOOK_S, self._left() / 2))
         self._await(self._idle)
-        yield self._at(f"{self._sentence(self._jobs())}; why:")
+        yield self._at(f"{_sentence(self._jobs())}; why:")
         yield from _errors(self._jobs())
         yield from self._mended()
         self._ended.wait(None if self._seconds is None else self._left())
@@ -142,56 +145,64 @@ class _Story:
         yield from self._summary()
 
     def _mended(self) -> Iterator[str]:
-        """The recipe's mistake is corrected and the failed jobs rerun; then the accounts that the desk refuses."""
+        """The recipe's mistake is corrected and its failed jobs rerun; then the data that the apps refuse."""
         path = self._automation.recipe_path(RECIPE)
         text = path.read_text(encoding="utf-8")
         if MISTAKE not in text:
             return
         path.write_text(text.replace(MISTAKE, CORRECTION), encoding="utf-8")
-        failed = Selection(filter=JobFilter(statuses=frozenset({Status.FAILED})))
+        failed = Selection(filter=JobFilter(recipe=RECIPE, statuses=frozenset({Status.FAILED})))
         done = self._automation.rerun(failed, by=actor(), note="accounts without a website")
-        yield self._at(f"recipes/{path.name} is corrected; the {len(done.requested)} failed jobs are rerun in place")
+        yield self._at(f"recipes/{path.name} is corrected; its {len(done.requested)} failed jobs are rerun in place")
         self._await(self._idle)
         again = [self._automation.job(id) for id in done.requested]
-        yield self._at(f"{self._sentence(again)}: the desk refuses these accounts themselves")
-        corrected = correct_all(self._automation.workspace / CRM)
-        yield self._at(f"{', '.join(corrected)}: corrected in crm.db; a change is a new event, so each is a new job")
-        self._await(lambda: self._idle() and set(corrected) <= self._synced())
+        yield self._at(f"{_sentence(again)}: what is wrong with the accounts themselves, no recipe mends")
+        accounts = correct_all(self._automation.workspace / CRM)
+        leads = correct_leads(self._automation.workspace / LEADS)
+        yield self._at(
+            f"corrected where they come from: {', '.join([*leads, *accounts])}; "
+            "a change is a new event, so each is a new job"
+        )
+        self._await(lambda: self._idle() and {*accounts, *leads} <= self._through())
 
     def _summary(self) -> Iterator[str]:
         jobs = self._jobs()
-        versions = sum(job.versions for job in jobs)
+        yield _sentence(jobs)
+        for recipe in sorted({job.recipe for job in jobs}):
+            own = [job for job in jobs if job.recipe == recipe]
+            yield f"  {recipe}: {_sentence(own)}"
+            if recipe == RECIPE:
+                yield from self._branches(own)
         again = [job for job in jobs if job.versions > 1]
-        yield self._sentence(jobs)
-        yield "Branches: " + (", ".join(f"{n} {took}" for took, n in sorted(self._branches(jobs).items())) or "none")
-        yield f"Reruns: {versions - len(jobs)}, of {self._sentence(again)}"
+        yield f"Rerun in place: {_sentence(again)}"
         if any(job.error for job in jobs):
-            yield "Failed (a rerun takes the event as it came; an account corrected since then has a job of its own):"
+            yield "Failed (a rerun takes the event as it came; what was corrected since then has a job of its own):"
             yield from _errors(jobs)
 
-    def _branches(self, jobs: Iterable[Job]) -> Counter[str]:
-        """Count which branch the jobs took: an organization was found, so updated, or was not, so created."""
-        took = {"then": "updated an organization", "else": "created an organization"}
-        steps = (step for job in jobs for step in self._automation.detail(job.id).steps)
-        return Counter(took[step.branch] for step in steps if step.branch in took)
+    def _branches(self, jobs: Iterable[Job]) -> Iterator[str]:
+        """Yield what became of the jobs of each branch."""
+        by_branch: dict[str | None, list[Job]] = {"then": [], "else": [], None: []}
+        for job in jobs:
+            steps = self._automation.detail(job.id).steps
+            by_branch[next((step.branch for step in steps if step.branch), None)].append(job)
+        for branch, taken in by_branch.items():
+            if taken:
+                yield f"    {_BRANCHES[branch]}: {_sentence(taken)}"
 
     def _jobs(self) -> list[Job]:
         return list(self._automation.jobs(JobFilter(), Sort("id", descending=False)))
 
-    def _synced(self) -> set[str]:
-        """Return the accounts whose organization is there."""
-        return {str(job.report.get("Account")) for job in self._jobs() if job.status is Status.SUCCEEDED}
+    def _through(self) -> set[str]:
+        """Return the accounts whose organization is there, and the leads whose account is."""
+        names = {RECIPE: "Account", LEADS_RECIPE: "Lead"}
+        done = (job for job in self._jobs() if job.status is Status.SUCCEEDED)
+        return {str(job.report.get(names[job.recipe])) for job in done if job.recipe in names}
 
     def _counts(self) -> dict[Status, int]:
         return dict(self._automation.status().jobs)
 
     def _idle(self) -> bool:
         return not self._counts().keys() - ENDED
-
-    def _sentence(self, jobs: list[Job]) -> str:
-        counts = Counter(job.status for job in jobs)
-        told = ", ".join(f"{counts[status]} {status.value}" for status in Status if counts[status])
-        return f"{len(jobs)} jobs" + (f": {told}" if told else "")
 
     def _at(self, what: str) -> str:
         return f"{time.monotonic() - self._began:4.0f} s  {what}"
@@ -208,8 +219,15 @@ class _Story:
             pass
 
 
+def _sentence(jobs: list[Job]) -> str:
+    counts = Counter(job.status for job in jobs)
+    told = ", ".join(f"{counts[status]} {status.value}" for status in Status if counts[status])
+    return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}" + (f": {told}" if told else "")
+
+
 def _errors(jobs: Iterable[Job]) -> Iterator[str]:
-    """Yield the errors that jobs ended with, the most frequent first."""
-    messages = Counter(job.error.message for job in jobs if job.error)
-    for message, count in messages.most_common():
-        yield f"{count:10}  {message}"
+    """Yield the groups of errors that jobs ended with, the most frequent first, each by one of its messages."""
+    errors = [job.error for job in jobs if job.error]
+    told = {error.group: error.message for error in errors}
+    for group, count in Counter(error.group for error in errors).most_common():
+        yield f"{count:10}  {told[group]}"

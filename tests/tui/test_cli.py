@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tui.cli
+import tui.cli_face
 from core.errors import NotFound, Refused, StoreError, WorkspaceError
 from core.reruns import Plan, Repeat, Rerun, RevisionChange, Selection
 from data.records import (
@@ -157,8 +158,8 @@ def stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stub:
     (tmp_path / "jobdeck.toml").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JOBDECK_WORKSPACE", raising=False)
-    monkeypatch.setattr(tui.cli, "open_automation", lambda workspace: stub)
-    monkeypatch.setattr(tui.cli, "who", lambda: "ops")
+    monkeypatch.setattr(tui.cli_face, "open_automation", lambda workspace: stub)
+    monkeypatch.setattr("core.automation.actor", lambda: "ops")
     return stub
 
 
@@ -313,7 +314,7 @@ def test_no_workspace_is_wrong_usage_and_a_wrong_one_is_not(
     def refuses(workspace: Path) -> None:
         raise WorkspaceError("jobdeck.toml:1:1: wrong")
 
-    monkeypatch.setattr(tui.cli, "open_automation", refuses)
+    monkeypatch.setattr(tui.cli_face, "open_automation", refuses)
     assert run("jobs").exit_code == 1
 
 
@@ -324,7 +325,7 @@ def test_the_workspace_is_named_before_or_after_the_command(
     (tmp_path / "deck").mkdir()
     (tmp_path / "deck" / "jobdeck.toml").write_text("")
     opened: list[Path] = []
-    monkeypatch.setattr(tui.cli, "open_automation", lambda workspace: opened.append(workspace) or stub)
+    monkeypatch.setattr(tui.cli_face, "open_automation", lambda workspace: opened.append(workspace) or stub)
     assert run(*words.split()).exit_code == 0
     assert opened == [tmp_path / "deck"]
     monkeypatch.setenv("JOBDECK_WORKSPACE", str(tmp_path / "deck"))

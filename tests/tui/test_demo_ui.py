@@ -30,7 +30,7 @@ def test_a_failed_job_is_mended_and_rerun(tmp_path: Path) -> None:
         engine = holder(workspace)
         terminal.send("/")
         terminal.wait_for("text in title")
-        terminal.send("A-1003#")
+        terminal.send("Quayside Legal")
         terminal.wait_for(lambda screen: "Quayside Legal" in screen and "Juniper Legal" not in screen)
         terminal.send("\r")
         terminal.wait_until_quiet()

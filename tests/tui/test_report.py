@@ -557,6 +557,29 @@ def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path) -> None:
         assert terminal.text() == before
 
 
+def test_keys_of_one_read_go_where_those_before_them_led(workspace: Path) -> None:
+    with jobdeck(workspace) as terminal:
+        shown_on(terminal)
+        terminal.send("/wonka q1a-!\rj")
+        terminal.wait_for('text "wonka q1a-!" — 0 of')
+        terminal.send("/\x15wonka\rjj")
+        terminal.wait_for(lambda screen: 'text "wonka"' in screen and screen.splitlines()[5].startswith(">"))
+        terminal.send("?pau")
+        terminal.wait_for(lambda screen: "pause live" in screen and "rerun" not in screen)
+        terminal.send("\x1b")
+        terminal.wait_for('text "wonka"')
+        terminal.send("\rjk\t")
+        terminal.wait_for("Name: ")
+        terminal.send("/name\rn")
+        terminal.wait_for("'name': 1 of 1")
+        terminal.send("\x1b\x1b")
+        terminal.wait_for('text "wonka"')
+        terminal.send(":qui")
+        terminal.wait_for("Ctrl+Q  quit")
+        terminal.send("\r")
+        assert terminal.process.wait(15) == 0
+
+
 def test_without_colour_no_colour_is_written(workspace: Path) -> None:
     with jobdeck(workspace, NO_COLOR="1") as terminal:
         screen = shown_on(terminal)

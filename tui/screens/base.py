@@ -174,9 +174,9 @@ class DeckScreen(Screen[None], inherit_bindings=False):
             return await answer
         finally:
             self._asking = False
-            await panel.remove()
             if focused is not None and focused.is_attached:
-                focused.focus()
+                self.set_focus(focused)
+            await panel.remove()
 
     async def rerun(self, selection: Selection) -> Rerun | None:
         """Show the plan, and rerun if it is confirmed; None where no job was queued. Only from a worker.

@@ -56,14 +56,14 @@ class DetailScreen(DeckScreen):
     def body(self) -> Iterable[Widget]:
         yield Bar(id="facts")
         with Container(id="panes"):
-            yield StepTree()
+            yield StepTree(self._open_step)
             yield JsonPane()
 
     def place(self) -> str:
         return f"jobs > {self.job_id}" + (f".{self.version}" if self.version else "")
 
     def on_mount(self) -> None:
-        self.query_one(StepTree).focus()
+        self.set_focus(self.query_one(StepTree))
 
     def on_resize(self, event: events.Resize) -> None:
         """Place the panes as the size allows."""
@@ -121,8 +121,7 @@ class DetailScreen(DeckScreen):
             self._show_data()
             self.show_footer()
 
-    def on_line_list_opened(self, event: LineList.Opened) -> None:
-        """Go from a step to its data."""
+    def _open_step(self) -> None:
         self._to_data(True)
 
     def on_json_view_said(self, event: JsonView.Said) -> None:
@@ -141,8 +140,8 @@ class DetailScreen(DeckScreen):
 
     def _to_data(self, data: bool) -> None:
         self.set_class(data, "on-data")
-        self.query_one(JsonView if data else StepTree).focus()
-        self.call_after_refresh(self.show_footer)
+        self.set_focus(self.query_one(JsonView if data else StepTree))
+        self.show_footer()
 
     def action_back(self) -> None:
         """End the search in the data, or go back."""

@@ -36,7 +36,7 @@ class HelpScreen(DeckScreen):
 
     def on_mount(self) -> None:
         self.query_one(TextLines).can_focus = False
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
         self._show("")
 
     def on_input_changed(self, event: Input.Changed) -> None:

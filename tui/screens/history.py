@@ -34,14 +34,14 @@ class HistoryScreen(DeckScreen):
     def body(self) -> Iterable[Widget]:
         yield Bar(id="facts")
         yield Bar(id="heading")
-        yield TextLines()
+        yield TextLines(self._open_version)
 
     def place(self) -> str:
         return f"jobs > {self.job_id} > versions"
 
     def on_mount(self) -> None:
         self.query_one("#heading", Bar).show(Text("  " + HISTORY_HEADING, style="underline"))
-        self.query_one(TextLines).focus()
+        self.set_focus(self.query_one(TextLines))
 
     async def reload(self) -> None:
         """Read the versions anew."""
@@ -77,8 +77,7 @@ class HistoryScreen(DeckScreen):
         """Grey what the version under the cursor does not allow."""
         self.show_footer()
 
-    def on_line_list_opened(self, event: LineList.Opened) -> None:
-        """Open the version under the cursor."""
+    def _open_version(self) -> None:
         self.deck.open_job(self.job_id, self._number())
 
     def action_latest(self) -> None:

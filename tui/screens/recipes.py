@@ -36,7 +36,7 @@ class RecipesScreen(DeckScreen):
         yield Bar(id="told")
 
     def on_mount(self) -> None:
-        self.query_one(TextLines).focus()
+        self.set_focus(self.query_one(TextLines))
 
     async def reload(self) -> None:
         """Read the recipes anew."""

@@ -25,7 +25,7 @@ from tui.text import safe
 from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.job_table import JobTable
-from tui.widgets.report_rows import ReportRows
+from tui.widgets.typed import TypedLine
 from tui.words import WORDS
 
 DEBOUNCE = 0.2
@@ -56,17 +56,14 @@ class ReportScreen(DeckScreen):
 
     def body(self) -> Iterable[Widget]:
         yield Bar(id="told-filter")
-        yield JobTable(self.deck.automation.report)
-        search = Input(id="search", placeholder="text in title, event key or error; #812 is a job's id",
-                       select_on_focus=False)
-        search.cursor_blink = False
-        yield search
+        yield JobTable(self.deck.automation.report, self._open_job)
+        yield TypedLine("text in title, event key or error; #812 is a job's id", self._filter_entered, id="search")
 
     def place(self) -> str:
         return f"jobs · {PurePath(self.deck.automation.workspace).name}"
 
     def on_mount(self) -> None:
-        self.table.focus()
+        self.set_focus(self.table)
         self.table.change(JobFilter(), Sort())
         # What the start made lives as long as the process; a full collection would look through it for 40 ms, and the
         # event loop with it.
@@ -78,8 +75,8 @@ class ReportScreen(DeckScreen):
         return self.query_one(JobTable)
 
     @property
-    def _search(self) -> Input:
-        return self.query_one("#search", Input)
+    def _search(self) -> TypedLine:
+        return self.query_one("#search", TypedLine)
 
     def neighbour(self, job_id: int, step: int) -> int | None:
         """Return the job `step` places further in the order shown, None past its ends."""
@@ -98,9 +95,8 @@ class ReportScreen(DeckScreen):
             self._none_under_cursor = table.current is None
             self.show_footer()
 
-    def on_report_rows_opened(self, event: ReportRows.Opened) -> None:
-        """Open the job."""
-        self.deck.open_job(event.job.id)
+    def _open_job(self, job: Job) -> None:
+        self.deck.open_job(job.id)
 
     def blocked(self, action: str) -> str | None:
         needs_job = ("rerun", "history", "edit", "copy_id", "mark")
@@ -129,7 +125,7 @@ class ReportScreen(DeckScreen):
         """Type a text to filter by."""
         self._search.value = self.table.filter.search
         self._search.add_class("open")
-        self._search.focus()
+        self.set_focus(self._search)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter when the typing rests."""
@@ -138,8 +134,7 @@ class ReportScreen(DeckScreen):
         if self._search.has_class("open"):
             self._typing = self.set_timer(DEBOUNCE, self._filter_typed)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Filter by what was typed, and go to the jobs."""
+    def _filter_entered(self, text: str) -> None:
         self._filter_typed()
         self._close_search()
 
@@ -150,7 +145,7 @@ class ReportScreen(DeckScreen):
         if self._typing is not None:
             self._typing.stop()
         self._search.remove_class("open")
-        self.table.focus()
+        self.set_focus(self.table)
 
     def action_failed_only(self) -> None:
         """Show failed jobs only, or all statuses again."""

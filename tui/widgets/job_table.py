@@ -42,13 +42,15 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
     BINDINGS: ClassVar[list[Any]] = [*bindings("report")]
     DEFAULT_CSS = "JobTable { scrollbar-size: 0 0; overflow: hidden hidden; height: 1fr; }"
 
-    def __init__(self, open_report: Callable[[JobFilter, Sort], Report]) -> None:
-        super().__init__(open_report)
+    def __init__(
+        self, open_report: Callable[[JobFilter, Sort], Report], opened: Callable[[Job], None] = lambda job: None
+    ) -> None:
+        super().__init__(open_report, opened)
         self._column = "received"
         self._placed: tuple[Placed, ...] = ()
         self._painted: list[Strip] = []
         self._bodies: dict[int, tuple[Job, list[Segment]]] = {}
-        self._range: tuple[int, Marks] | None = None
+        self._range: tuple[Job, Marks] | None = None
         self.marks = Marks()
         self.marked: int | None = 0
         """How many jobs are marked; None while they are being counted."""
@@ -72,10 +74,6 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
 
     def moved(self) -> None:
         self._mark_range()
-
-    def positions_shifted(self, by: int) -> None:
-        if self._range is not None:
-            self._range = (max(self._range[0] + by, 0), self._range[1])
 
     async def counted(self) -> None:
         if self.marks.filter is not None:
@@ -199,10 +197,6 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         descending = not self.sort.descending if column == self.sort.column else column in _FALLING
         self.change(self.filter, Sort(column, descending))
 
-    def change(self, filter: JobFilter, sort: Sort) -> None:
-        """Show another filter or order, as soon as its rows were read."""
-        self.run_worker(self.view(filter, sort), group="view", exclusive=True)
-
     def action_sort_left(self) -> None:
         """Sort by the column to the left of the sorted one."""
         self._sort_beside(-1)
@@ -225,7 +219,7 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         self.marks = marks
         self.marked = len(marks.ids) if marks.filter is None else None
         if marks.filter is not None:
-            self.run_worker(self._counted_marks(), group="marks", exclusive=True)
+            self._work(self._counted_marks(), "marks")
         self._repaint()
         self._tell()
 
@@ -254,7 +248,7 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         if self._range is not None:
             self._range = None
         elif self.current is not None:
-            self._range = (self._cursor, self.marks)
+            self._range = (self.current, self.marks)
             self._mark_range()
             self._repaint()
         self._tell()
@@ -268,19 +262,24 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
     def _mark_range(self) -> None:
         if self._range is None:
             return
-        start, base = self._range
-        low, high = sorted((start, self._cursor))
-        if self._window.first <= low and high < self._window.end:
-            jobs = self._window.rows[low - self._window.first : high + 1 - self._window.first]
-            self.marks = base.with_(jobs)
-            self.marked = len(self.marks.ids) if base.filter is None else self.marked
-        else:
-            self.run_worker(self._mark_far(low, high), group="range", exclusive=True)
-
-    async def _mark_far(self, low: int, high: int) -> None:
-        report, begun = self._report, self._range
-        if report is None or begun is None:
+        begun, base = self._range
+        start = self._window.find(begun.id)
+        if start is None or self.current is None:
+            self._work(self._mark_far(), "range")
             return
+        low, high = sorted((start, self._cursor))
+        self.marks = base.with_(self._window.rows[low - self._window.first : high + 1 - self._window.first])
+        self.marked = len(self.marks.ids) if base.filter is None else self.marked
+
+    async def _mark_far(self) -> None:
+        report, begun, to = self._report, self._range, self.current
+        if report is None or begun is None or to is None:
+            return
+        start = await asyncio.to_thread(report.position, begun[0].id)
+        end = await asyncio.to_thread(report.position, to.id)
+        if start is None or end is None:
+            return
+        low, high = sorted((start, end))
         if high - low >= LONGEST_RANGE:
             self._range = None
             self.app.notify(f"a range may have {LONGEST_RANGE:,} jobs at the most; * marks all that match the filter",
@@ -292,7 +291,7 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
 
     def action_mark_all(self) -> None:
         """Mark all that the filter shows as of now, loaded or not."""
-        self.run_worker(self._mark_all(), group="marks", exclusive=True)
+        self._work(self._mark_all(), "marks")
 
     async def _mark_all(self) -> None:
         self._range = None
@@ -318,5 +317,5 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         if self.paused:
             self._seen = self.total
         else:
-            self.run_worker(self.reload(), group="resume", exclusive=True)
+            self._work(self.reload(), "resume")
         self._tell()

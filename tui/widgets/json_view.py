@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Input
 
 from tui.actions import bindings
 from tui.json_lines import FOUND, JsonLines, Kind, Path, Section, row_text
 from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList
+from tui.widgets.typed import TypedLine
 
 
 class JsonView(LineList, inherit_bindings=False):
@@ -34,11 +34,10 @@ class JsonView(LineList, inherit_bindings=False):
             super().__init__()
             self.text = text
 
-    class SearchWanted(Message):
-        """The search key was pressed."""
-
-    def __init__(self) -> None:
+    def __init__(self, search_wanted: Callable[[], None]) -> None:
+        """`search_wanted` is called when the search key is pressed."""
         super().__init__()
+        self._search_wanted = search_wanted
         self.json = JsonLines(())
         self._shown: Hashable = None
         self._wanted = ""
@@ -115,7 +114,7 @@ class JsonView(LineList, inherit_bindings=False):
 
     def action_search(self) -> None:
         """Ask for the text to search."""
-        self.post_message(self.SearchWanted())
+        self._search_wanted()
 
     def clear_search(self) -> None:
         """Take the marks of a search away."""
@@ -160,12 +159,11 @@ class JsonView(LineList, inherit_bindings=False):
         self.post_message(self.Said(f"{self._wanted!r}: {number + 1:,} of {many}"))
 
 
-class SearchInput(Input):
+class SearchLine(TypedLine):
     """The line where the text to search is typed; Esc leaves it."""
 
-    def __init__(self) -> None:
-        super().__init__(placeholder="search: keys and values", compact=True)
-        self.cursor_blink = False
+    def __init__(self, entered: Callable[[str], None]) -> None:
+        super().__init__("search: keys and values", entered)
         self.display = False
 
     def on_key(self, event: events.Key) -> None:
@@ -177,7 +175,7 @@ class SearchInput(Input):
     def leave(self) -> None:
         """Hide, and give the focus back to the data."""
         self.display = False
-        self.screen.query_one(JsonView).focus()
+        self.screen.set_focus(self.screen.query_one(JsonView))
 
 
 class JsonPane(Vertical):
@@ -185,27 +183,25 @@ class JsonPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Bar(id="json-title")
-        yield JsonView()
-        yield SearchInput()
+        yield JsonView(self._type_search)
+        yield SearchLine(self._search)
 
     def show(self, name: Hashable, title: Text, sections: Sequence[Section]) -> None:
         """Show sections under a title; `name` says whether it is the same thing as before."""
         self.query_one("#json-title", Bar).show(title)
         self.query_one(JsonView).show(name, sections)
 
-    def on_json_view_search_wanted(self) -> None:
-        """Show the search line."""
-        search = self.query_one(SearchInput)
+    def _type_search(self) -> None:
+        search = self.query_one(SearchLine)
         search.display = True
         search.value = ""
-        search.focus()
+        self.screen.set_focus(search)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def _search(self, text: str) -> None:
         """Search for what was typed; nothing typed takes the marks away."""
-        event.stop()
-        self.query_one(SearchInput).leave()
+        self.query_one(SearchLine).leave()
         view = self.query_one(JsonView)
-        if event.value:
-            self.run_worker(view.search(event.value), group="search", exclusive=True)
+        if text:
+            self.run_worker(view.search(text), group="search", exclusive=True)
         else:
             view.clear_search()

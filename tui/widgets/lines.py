@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
@@ -45,11 +45,10 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             """The list."""
             return self.lines
 
-    class Opened(Moved):
-        """Enter was pressed on the cursor's line."""
-
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, opened: Callable[[], None] = lambda: None) -> None:
+        """`opened` is called at once when Enter is pressed on a line, so that the next key goes where that leads."""
+        super().__init__()
+        self._opened = opened
         self.cursor = 0
         self._key: Hashable = None
         self._painted: dict[int, Strip] = {}
@@ -192,16 +191,16 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self.move_to(self.count() - 1)
 
     def action_open(self) -> None:
-        """Tell that the cursor's line was opened."""
+        """Open the cursor's line."""
         if self.count():
-            self.post_message(self.Opened(self))
+            self._opened()
 
 
 class TextLines(LineList):
     """A list whose lines are given whole, each with its key."""
 
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, opened: Callable[[], None] = lambda: None) -> None:
+        super().__init__(opened)
         self._rows: Sequence[tuple[Hashable, Text]] = ()
 
     def show(self, rows: Sequence[tuple[Hashable, Text]]) -> None:

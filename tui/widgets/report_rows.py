@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.message import Message
 from textual.scroll_view import ScrollView
 
+from core.errors import JobdeckError
 from data.records import Job, JobFilter, Sort, Stopped
 
 if TYPE_CHECKING:
     from core.automation import Report
 
 BLOCK = 128
-"""Rows that are fetched on each side of where the cursor goes."""
+"""Rows that are fetched on each side of where the cursor goes; more where the screen has more lines."""
+UNPLACED = 1 << 40
+"""Stands for the position of a row while its place in the report is being looked up."""
 ANCHORS_SHARE = 20
 """Anchors are collected anew at most in this part of the time."""
 
@@ -38,6 +41,11 @@ class Window:
         """The position behind the last row."""
         return self.first + len(self.rows)
 
+    @property
+    def placed(self) -> bool:
+        """Whether positions count from the report's first row, or only from `UNPLACED`."""
+        return self.first < UNPLACED // 2
+
     def at(self, position: int) -> Job | None:
         """Return the job at a position, None if it is not at hand."""
         return self.rows[position - self.first] if self.first <= position < self.end else None
@@ -50,23 +58,19 @@ class Window:
 class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     """Where one is in a report. Every read of the store runs in a thread; nothing shown changes before it is done.
 
-    A subclass paints (`_repaint`), and is told by `view_changed`, `moved`, `positions_shifted` and `counted`.
+    A subclass paints (`_repaint`), and is told by `view_changed`, `moved` and `counted`.
     """
 
     class Changed(Message):
         """What is shown, counted, sorted or marked is another."""
 
-    class Opened(Message):
-        """Enter was pressed on a job."""
-
-        def __init__(self, job: Job) -> None:
-            super().__init__()
-            self.job = job
-
-    def __init__(self, open_report: Callable[[JobFilter, Sort], Report]) -> None:
-        """`open_report` returns a report; cheap, and called on the event loop."""
+    def __init__(
+        self, open_report: Callable[[JobFilter, Sort], Report], opened: Callable[[Job], None] = lambda job: None
+    ) -> None:
+        """`open_report` returns a report; cheap, and called on the event loop. `opened` is called by Enter on a job."""
         super().__init__()
         self._open = open_report
+        self._opened = opened
         self._report: Report | None = None
         self._lock = asyncio.Lock()
         self._window = Window(None, [])
@@ -92,9 +96,6 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def moved(self) -> None:
         """The cursor may be on another row; what follows is painted."""
-
-    def positions_shifted(self, by: int) -> None:
-        """Every row's position is `by` higher."""
 
     async def counted(self) -> None:
         """The store moved, and was counted anew."""
@@ -124,8 +125,21 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     # Reading
 
-    async def view(self, filter: JobFilter, sort: Sort) -> None:
-        """Show another filter or order; the cursor stays on its job if it is in it. Returns when rows are there."""
+    def _work(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = True) -> None:
+        """Do `work` beside the event loop's other work; what the store refuses becomes a message."""
+        self.run_worker(self._told(work), group=group, exclusive=exclusive)
+
+    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Stopped:
+            # Another view was asked for meanwhile.
+            return
+        except JobdeckError as error:
+            self.app.notify(str(error), severity="error")
+
+    def change(self, filter: JobFilter, sort: Sort) -> None:
+        """Show another filter or order, as soon as its rows were read; the cursor stays on its job if it is in it."""
         if self._report is not None:
             self._report.stop()
         report = self._report = self._open(filter, sort)
@@ -133,44 +147,59 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._wanted = None
         self.view_changed()
         self._tell()
+        # Now, because keys that follow are meant for what will be shown.
+        self._work(self._view(report, self.current, self._cursor - self._top), "view")
+
+    async def _view(self, report: Report, kept: Job | None, line: int) -> None:
         async with self._lock:
-            line = self._cursor - self._top
-            rows, above = await self._near_or_top(report, self.current)
+            rows, above = await self._near_or_top(report, kept, each=self._block)
             if report is not self._report:
                 return
-            # Where it stands in the whole is told later; that there is more above is known now.
-            self._take(report, rows, above, BLOCK, BLOCK)
-            self._place(self._window.first + above, min(line, above))
-        self.run_worker(self._complete(report), group="complete", exclusive=True)
+            # Where it stands in the whole is told later.
+            self._adopt(report, rows, above, each=self._block, kept=kept, position=UNPLACED)
+            self._place(max(min(self._cursor, self._window.end - 1), self._window.first), min(line, above))
+        self._work(self._complete(report), "complete")
 
     async def reload(self) -> None:
         """Read anew what is on the screen; the cursor stays on its job, and the job on its line."""
         report = self._report
         if report is None:
             return
-        if not self.paused:
-            async with self._lock:
-                await self._reread(report)
-        await self._complete(report)
+        try:
+            if not self.paused:
+                async with self._lock:
+                    await self._reread(report)
+            await self._complete(report)
+        except Stopped:
+            return
 
     async def _reread(self, report: Report) -> None:
         each = 2 * self._height
-        kept, position = self.current, self._cursor
+        kept = self.current
         rows, above = await self._near_or_top(report, kept, stay=True, each=each)
         if report is not self._report:
             return
-        self._take(report, rows, above, each, position)
-        self._shift(self._window.first + above - position, window=False)
+        self._adopt(report, rows, above, each=each, kept=kept)
         self._stay()
 
-    def _take(self, report: Report, rows: list[Job], above: int, each: int, position: int) -> None:
-        """Have rows at hand, `above` of them before the one at `position`; fewer than `each` end at an end."""
-        self._window = Window(report, rows, 0 if above < each else max(position - above, 1), len(rows) - above < each)
+    def _adopt(
+        self, report: Report, rows: list[Job], above: int, *, each: int, kept: Job | None, position: int | None = None
+    ) -> None:
+        """Have rows at hand, `above` of them before the one that takes the place of `kept`; fewer than `each` end it.
+
+        That one's position is the one of `kept` so far, unless another is given. The cursor, and where keys that were
+        pressed while the rows were read have sent it, keep their distance from it.
+        """
+        found = None if kept is None else self._window.find(kept.id)
+        before = self._cursor if found is None else found
+        first = 0 if above < each else max((before if position is None else position) - above, 1)
+        self._window = Window(report, rows, first, len(rows) - above < each)
+        self._shift(first + above - before)
         if self._window.first == 0 and self._window.last:
             self.total = len(rows)
 
     async def _near_or_top(
-        self, report: Report, kept: Job | None, *, stay: bool = False, each: int = BLOCK
+        self, report: Report, kept: Job | None, *, each: int, stay: bool = False
     ) -> tuple[list[Job], int]:
         """Return rows around a job, or the first ones; `stay`: around its place even if it left the report."""
         try:
@@ -184,15 +213,12 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     async def _complete(self, report: Report) -> None:
         """Count, find the place of the rows in the whole, and collect anchors where they are due."""
-        try:
-            await self._count(report)
-            if not self.paused:
-                await self._locate(report)
-            at, took = self._anchors_at
-            if report is self._report and (not at or time.monotonic() - at > took * ANCHORS_SHARE):
-                await self._anchor(report)
-        except Stopped:
-            return
+        await self._count(report)
+        if not self.paused:
+            await self._locate(report)
+        at, took = self._anchors_at
+        if report is self._report and (not at or time.monotonic() - at > took * ANCHORS_SHARE):
+            await self._anchor(report)
 
     async def _locate(self, report: Report) -> None:
         # Below a first row at position 0 everything counts from there.
@@ -200,6 +226,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             position = await asyncio.to_thread(report.position, job.id)
             found = self._window.find(job.id)
             if report is self._report and position is not None and found is not None:
+                self._window.first += position - found
                 self._shift(position - found)
             if position is None or found is not None:
                 break
@@ -229,7 +256,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         `fixed`: the position is meant as such, not as so many rows from another.
         """
         self._fixed = fixed
-        end = self._end
+        end = self._end if self._window.placed or not fixed else self.total
         self._wanted = max(position if end is None else min(position, end - 1), 0)
         if self._at_hand(self._wanted):
             self._place(self._wanted)
@@ -237,12 +264,27 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         # One read at a time: keys typed meanwhile only move the aim.
         if not self._reading and (self._wanted is not None or self._near_edge()):
             self._reading = True
-            self.run_worker(self._read_on(), group="read")
+            self._work(self._read_on(), "read", exclusive=False)
+
+    def _step(self, rows: int) -> None:
+        """Go so many rows on from where keys have sent the cursor already."""
+        if self._wanted is None:
+            self._go(self._cursor + rows)
+        else:
+            self._go(self._wanted + rows, fixed=self._fixed)
 
     @property
     def _end(self) -> int | None:
         """The position behind the last row, None where that is not known."""
-        return self._window.end if self._window.last else self.total
+        if self._window.report is not self._report:
+            return None
+        if self._window.last:
+            return self._window.end
+        return self.total if self._window.placed else None
+
+    @property
+    def _block(self) -> int:
+        return max(BLOCK, 2 * self._height)
 
     @property
     def _height(self) -> int:
@@ -275,70 +317,74 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     async def _read_on(self) -> None:
         """Read until the row that is wanted is at hand, then what lies around it."""
         try:
-            while self._wanted is not None or self._near_edge():
-                report, wanted = self._report, self._wanted
-                if report is None or not await self._read_once(report):
+            while (aimed := self._wanted is not None) or self._near_edge():
+                if not await self._read_once() or (not aimed and self._wanted is None):
                     break
-                if wanted is None and self._wanted is None:
-                    break
-        except Stopped:
-            pass
         finally:
             self._reading = False
 
-    async def _read_once(self, report: Report) -> bool:
-        """Read once towards what is wanted; return whether that may have helped."""
+    async def _read_once(self) -> bool:
+        """Read once towards what is wanted; return whether another read may be needed."""
         async with self._lock:
-            wanted = self._wanted
+            report = self._report
+            if report is None:
+                return False
+            try:
+                read = await self._read_towards(report, self._wanted)
+            except Stopped:
+                read = False
             if report is not self._report:
-                return False
-            if wanted is None:
-                return self.current is not None and await self._extend(report, self.current)
-            if not await self._read_at(report, wanted):
-                return False
-            # Another key may have moved the aim meanwhile.
-            if self._wanted is not None and self._at_hand(self._wanted):
+                # What is wanted now is wanted of the view that began meanwhile.
+                return True
+            # Another key may have moved the aim, or a lookup every position.
+            if self._wanted is not None and self._end is not None:
+                self._wanted = max(min(self._wanted, self._end - 1), 0)
+            if not read:
+                self._wanted = None
+            elif self._wanted is not None and self._at_hand(self._wanted):
                 self._place(self._wanted)
                 self._wanted = None
-            elif self._wanted == wanted:
-                self._place(max(min(wanted, self._window.end - 1), self._window.first))
-                self._wanted = None
-            return True
+            return read
 
-    async def _read_at(self, report: Report, wanted: int) -> bool:
+    async def _read_towards(self, report: Report, wanted: int | None) -> bool:
+        """Have at hand what is around a position, the cursor's if None, or nearer to it; return whether it is there."""
         window = self._window
-        if window.rows and window.first - BLOCK < wanted < window.end + BLOCK:
-            return await self._extend(report, window.rows[-1] if wanted >= window.first else window.rows[0])
-        first = max(wanted - BLOCK, 0)
+        if wanted is None:
+            return self.current is not None and await self._extend(report, self.current)
+        near = window.first - BLOCK < wanted < window.end + BLOCK
+        # While nobody knows where the rows at hand stand, others count from them, step by step.
+        if window.rows and (near if window.placed else not self._fixed):
+            nearest = max(min(wanted, window.end - 1), window.first)
+            return await self._extend(report, window.rows[nearest - window.first])
+        return await self._fetch(report, wanted)
+
+    async def _fetch(self, report: Report, wanted: int) -> bool:
+        many = 2 * self._block
+        first = max(wanted - many // 2, 0)
         if self.total is not None:
-            first = max(min(first, self.total - 2 * BLOCK), 0)
-        rows = await asyncio.to_thread(report.rows, first, 2 * BLOCK)
+            first = max(min(first, self.total - many), 0)
+        rows = await asyncio.to_thread(report.rows, first, many)
         if report is not self._report or not rows:
             return False
-        self._window = Window(report, rows, first, self.total is not None and first + len(rows) >= self.total)
+        self._window = Window(report, rows, first, len(rows) < many)
         return True
 
-    async def _extend(self, report: Report, edge: Job) -> bool:
+    async def _extend(self, report: Report, kept: Job) -> bool:
         """Replace the rows at hand by those around one of them; return whether that was done."""
-        rows, above = await asyncio.to_thread(report.near, edge, BLOCK, BLOCK)
-        position = self._window.find(edge.id)
-        if report is not self._report or position is None or not rows:
+        each = self._block
+        rows, above = await asyncio.to_thread(report.near, kept, each, each)
+        if report is not self._report or self._window.find(kept.id) is None or not rows:
             return False
-        self._window = Window(report, rows, max(position - above, 0), len(rows) - above < BLOCK)
-        if above < BLOCK:
-            self._shift(-self._window.first)
+        self._adopt(report, rows, above, each=each, kept=kept)
         self._repaint()
         return True
 
-    def _shift(self, by: int, *, window: bool = True) -> None:
-        """Take every position for one that is `by` higher: the same rows stand there."""
-        if window:
-            self._window.first += by
+    def _shift(self, by: int) -> None:
+        """Have the cursor, and where it is to go, `by` higher: the same rows stand there."""
         self._cursor += by
         self._top = max(self._top + by, 0)
         if self._wanted is not None and not self._fixed:
             self._wanted = max(self._wanted + by, 0)
-        self.positions_shifted(by)
 
     def _top_for(self, position: int, line: int | None = None) -> int:
         height = self._height
@@ -369,27 +415,27 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_down(self) -> None:
         """One row down."""
-        self._go(self._aim + 1)
+        self._step(1)
 
     def action_up(self) -> None:
         """One row up."""
-        self._go(self._aim - 1)
+        self._step(-1)
 
     def action_page_down(self) -> None:
         """One page down."""
-        self._page(self._height)
+        self._step(self._height)
 
     def action_page_up(self) -> None:
         """One page up."""
-        self._page(-self._height)
+        self._step(-self._height)
 
     def action_half_page_down(self) -> None:
         """Half a page down."""
-        self._page(self._height // 2)
+        self._step(self._height // 2)
 
     def action_half_page_up(self) -> None:
         """Half a page up."""
-        self._page(-(self._height // 2))
+        self._step(-(self._height // 2))
 
     def action_top(self) -> None:
         """To the first row."""
@@ -398,7 +444,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     def action_bottom(self) -> None:
         """To the last row, as soon as it is known which that is."""
         if self.total is None:
-            self.run_worker(self._bottom(), group="bottom", exclusive=True)
+            self._work(self._bottom(), "bottom")
         else:
             self._go(self.total - 1, fixed=True)
 
@@ -407,24 +453,17 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             await self._count(self._report)
             self._go((self.total or 1) - 1, fixed=True)
 
-    @property
-    def _aim(self) -> int:
-        return self._cursor if self._wanted is None else self._wanted
-
-    def _page(self, rows: int) -> None:
-        self._go(self._aim + rows)
-
     def action_open(self) -> None:
         """Open the job under the cursor."""
         if self.current is not None:
-            self.post_message(self.Opened(self.current))
+            self._opened(self.current)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Move with the wheel."""
         event.stop()
-        self._page(3)
+        self._step(3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Move with the wheel."""
         event.stop()
-        self._page(-3)
+        self._step(-3)

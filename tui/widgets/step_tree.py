@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rich.text import Text
@@ -155,8 +155,8 @@ class StepTree(LineList, inherit_bindings=False):
     WHERE = ("tree", "lines")
     BINDINGS = [*bindings("tree", "lines")]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, opened: Callable[[], None]) -> None:
+        super().__init__(opened)
         self._roots: list[Node] = []
         self._folded: set[str] = set()
         self._seen: set[str] = set()

@@ -170,6 +170,7 @@ def upgrade() -> None:
     _index("versions_queued", "versions", ["recipe_id", sa.literal_column("priority DESC"), "id"],
            sa.text("status = 'queued'"))
     _index("versions_running", "versions", ["owner"], sa.text("status = 'running'"))
+    _index("versions_by_revision", "versions", ["revision_id", "id"], sa.text("revision_id IS NOT NULL"))
     op.create_table(
         "calls",
         sa.Column("parent_version_id", sa.Integer(), nullable=False),

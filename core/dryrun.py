@@ -1,0 +1,141 @@
+"""A dry run: an event through a recipe whose reads act and whose writes are answered, not sent; nothing is stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.connections import Connections
+from core.connectors.declare import Call, Effect
+from core.engine import Walk
+from core.errors import StepError
+from core.events import make_event
+from core.journal import Journal, Masking
+from core.layout import laid_out
+from core.library import Loaded
+from core.recipe import ActionStep
+from core.settings import Settings
+from core.walking import Child, Outcome, Run, Surroundings
+from data.calls import outputs_of
+from data.records import Error, JsonValue, StepRecord
+from data.runs import Progress, Token
+from data.states import Status, StepStatus
+
+Recorded = Callable[[Loaded, ActionStep], tuple[JsonValue, str] | None]
+"""(recipe, step) -> what the step last gave in a job, and which version that was: `812.3`; None where it never did."""
+
+EXAMPLE = "example"
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What came of a dry run."""
+
+    recipe: str
+    revision: int
+    title: str
+    trigger: JsonValue
+    status: Status
+    error: Error | None
+    report: Mapping[str, str]
+    warnings: tuple[str, ...]
+    steps: tuple[StepRecord, ...]
+    """In the order of the recipe; declared steps without a record are `not_reached`."""
+    not_sent: Mapping[str, str]
+    """By the path of each step that was not sent, where its output is from: a version, `812.3`, or `example`."""
+
+
+class _Nowhere:
+    """Takes what a run has to say and keeps nothing of it."""
+
+    def record(self, progress: Progress) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dry(Surroundings):
+    answer: Callable[[str, ActionStep, Any], JsonValue]
+
+    def perform(self, path: str, step: ActionStep, inputs: Any, call: Call) -> JsonValue:
+        if step.action.effect_of(inputs) is Effect.READS:
+            return super().perform(path, step, inputs, call)
+        return self.answer(path, step, inputs)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for nothing: what is not sent need not recover."""
+        self.give_up_if_canceled()
+
+
+@dataclass
+class DryRunner:
+    """Runs recipes dry, called ones too."""
+
+    workspace: Path
+    settings: Settings
+    named: Callable[[str], Loaded | None]
+    """The recipe of a name as it would run now."""
+    recorded: Recorded
+    log: Callable[[str, str], None] = lambda level, message: None
+    _calling: list[str] = field(default_factory=list)
+
+    def run(self, loaded: Loaded, data: JsonValue) -> DryRun:
+        """Return what comes of an event; its trigger condition is not asked."""
+        connections = Connections(self.settings, self.workspace)
+        try:
+            return self._run(loaded, data, connections)
+        finally:
+            connections.close()
+
+    def _run(self, loaded: Loaded, data: JsonValue, connections: Connections) -> DryRun:
+        now = dt.datetime.now(dt.UTC)
+        event = make_event(loaded.recipe, "dry run", data, self.settings.props, now)
+        not_sent: dict[str, str] = {}
+        journal = self._journal(now)
+        self._calling.append(loaded.state.name)
+        outcome = self._walk(loaded, data, journal, connections, not_sent, now)
+        self._calling.pop()
+        return DryRun(
+            loaded.state.name, loaded.revision.number, event.title, data, outcome.status, outcome.error, outcome.report,
+            (*event.warnings, *outcome.warnings), laid_out(loaded.recipe, journal.records), not_sent,
+        )
+
+    def _walk(
+        self, loaded: Loaded, data: JsonValue, journal: Journal, connections: Connections, not_sent: dict[str, str],
+        now: dt.datetime,
+    ) -> Outcome:
+        def answer(path: str, step: ActionStep, inputs: Any) -> JsonValue:
+            output, not_sent[path] = self.recorded(loaded, step) or (step.action.example_of(inputs), EXAMPLE)
+            return output
+
+        world = _Dry(
+            workspace=self.workspace,
+            props=self.settings.props,
+            connection=connections.get,
+            call_recipe=lambda name, path, inputs: self._call(name, inputs, connections),
+            allow_hosts=self.settings.engine.allow_hosts,
+            log=self.log,
+            answer=answer,
+        )
+        return Walk(loaded.recipe, data, Run(0, 1, 0, loaded.revision.number, now), journal, world).go()
+
+    def _journal(self, now: dt.datetime) -> Journal:
+        return Journal(
+            _Nowhere(), Token(0, 1, ""), (), clock=lambda: dt.datetime.now(dt.UTC),
+            masking=Masking(self.settings.secrets(self.workspace)), completed=lambda *step: None,
+        )
+
+    def _call(self, name: str, inputs: JsonValue, connections: Connections) -> Child:
+        called = self.named(name)
+        if called is None:
+            raise StepError(f"there is no recipe {name} that could be called", "call")
+        if name in self._calling:
+            raise StepError(f"recipe {name} would call itself", "call")
+        ran = self._run(called, inputs, connections)
+        if ran.status is not Status.SUCCEEDED:
+            why = ran.error.message if ran.error else f"it was {ran.status.value}"
+            raise StepError(f"the dry run of {name} failed: {why}", "call")
+        reached = [step for step in ran.steps if step.status is not StepStatus.NOT_REACHED]
+        return Child(None, 0, ran.status, None, outputs_of(reached))

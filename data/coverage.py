@@ -1,0 +1,79 @@
+"""What the jobs of a recipe have done so far: the branches that they took, and what a step last gave."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from data.records import JsonValue
+from data.states import StepStatus
+from data.tables import jobs, steps, versions
+
+LOOKED_AT = 10_000
+"""How many versions, the newest, are looked at: what a screen shows must not take longer with every job."""
+RECENT = 200
+"""How many jobs are looked at for a step's last output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How often the versions of a revision came through a step in one way."""
+
+    step_id: str
+    branch: str | None
+    status: StepStatus
+    versions: int
+    job_id: int
+    """The newest that did."""
+    version: int
+
+
+def taken(connection: Connection, revision_id: int) -> tuple[list[Taken], int]:
+    """Return how the newest versions of a revision came through its steps that call nothing, and how many they were."""
+    ran = (
+        select(versions.c.id)
+        .where(versions.c.revision_id == revision_id)
+        .order_by(versions.c.id.desc())
+        .limit(LOOKED_AT)
+        .cte("ran")
+    )
+    looked_at = connection.execute(select(func.count()).select_from(ran)).scalar_one()
+    ways = (
+        select(
+            steps.c.step_id, steps.c.branch, steps.c.status, func.count(steps.c.version_id.distinct()).label("count"),
+            func.max(steps.c.version_id).label("newest"),
+        )
+        .where(steps.c.version_id.in_(select(ran.c.id)), steps.c.action.is_(None))
+        .group_by(steps.c.step_id, steps.c.branch, steps.c.status)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(ways, versions.c.job_id, versions.c.number).join(versions, versions.c.id == ways.c.newest)
+    )
+    found = [
+        Taken(row.step_id, row.branch, StepStatus(row.status), row.count, row.job_id, row.number) for row in rows
+    ]
+    return found, looked_at
+
+
+def last_output(
+    connection: Connection, recipe_id: int, step_id: str, action: str
+) -> tuple[JsonValue, int, int] | None:
+    """Return (output, job, version) of a step's last success, if the newest jobs of its recipe still hold one."""
+    recent = select(jobs.c.id).where(jobs.c.recipe_id == recipe_id).order_by(jobs.c.id.desc()).limit(RECENT)
+    row = connection.execute(
+        select(steps.c.output, versions.c.job_id, versions.c.number)
+        .join(versions, versions.c.id == steps.c.version_id)
+        .where(
+            versions.c.job_id.in_(recent),
+            steps.c.step_id == step_id,
+            steps.c.action == action,
+            steps.c.status == StepStatus.SUCCEEDED,
+            steps.c.output.is_not(None),
+        )
+        .order_by(versions.c.id.desc(), steps.c.ordinal.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (json.loads(row.output), row.job_id, row.number)
