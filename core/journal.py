@@ -11,9 +11,8 @@ from time import monotonic
 from typing import Protocol
 
 from data.records import Error, JsonValue, StepRecord
-from data.runs import Progress, Settled, StepWrite, Token
+from data.runs import Progress, Settled, StepRow, Token, step_row
 from data.states import StepStatus
-from data.tables import dump_json
 
 Clock = Callable[[], dt.datetime]
 Completed = Callable[[str, tuple[int, ...], str, JsonValue], tuple[JsonValue, int] | None]
@@ -86,7 +85,7 @@ class Journal:
         self._masking = masking
         self._records = {record.path: record for record in earlier}
         self._next = 1 + max((record.ordinal for record in self._records.values()), default=0)
-        self._unwritten: dict[str, StepWrite] = {}
+        self._unwritten: dict[str, StepRow] = {}
         self._began: dict[str, float] = {}
 
     @property
@@ -181,9 +180,9 @@ class Journal:
         self._write(replace(settled, error=error, report=self._masking.json(settled.report)))
 
     def _write(self, settled: Settled | None) -> None:
-        records = tuple(self._unwritten.values())
+        steps = tuple(self._unwritten.values())
         self._unwritten = {}
-        if not self._writer.record(Progress(self._token, records, settled)):
+        if not self._writer.record(Progress(self._token, steps, settled)):
             raise Fenced
 
     def _ordinal(self, former: StepRecord | None) -> int:
@@ -194,12 +193,5 @@ class Journal:
 
     def _put(self, record: StepRecord, on_doubt: str | None = None) -> None:
         self._records[record.path] = record
-        self._unwritten[record.path] = StepWrite(
-            path=record.path, ordinal=record.ordinal, step_id=record.id, status=record.status,
-            attempts=record.attempts, action=record.action, effect=record.effect, on_doubt=on_doubt,
-            branch=record.branch, index=record.index, input=dump_json(record.input) if record.has_input else None,
-            output=None if record.output is None and record.status is not StepStatus.SUCCEEDED
-            else dump_json(record.output),
-            error=record.error, started_at=record.started_at, duration_ms=record.duration_ms,
-            resolved_by=record.resolved_by,
-        )
+        # Made ready here, by the thread that runs the version, not by the writer that all of them wait for.
+        self._unwritten[record.path] = step_row(self._token.version_id, record, on_doubt)

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Row, bindparam, func, literal, literal_column, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
-from data.records import Error, JsonValue
+from data.records import Error, JsonValue, StepRecord
 from data.states import OPEN, Status, StepStatus, sources
 from data.tables import dump_json, from_micros, revisions, steps, to_micros, versions
 
@@ -160,26 +160,8 @@ def _claimed(row: Sequence[Any], owner: str) -> Claimed:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StepWrite:
-    """A step record as a run writes it; input and output are JSON text, or None for nothing."""
-
-    path: str
-    ordinal: int
-    step_id: str
-    status: StepStatus
-    attempts: int
-    action: str | None = None
-    effect: str | None = None
-    on_doubt: str | None = None
-    branch: str | None = None
-    index: tuple[int, ...] = ()
-    input: str | None = None
-    output: str | None = None
-    error: Error | None = None
-    started_at: dt.datetime | None = None
-    duration_ms: int | None = None
-    resolved_by: str | None = None
+StepRow = tuple[Any, ...]
+"""A step record as the columns of `steps` hold it, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +181,7 @@ class Progress:
     """What a run writes at once: step records, and how it settled, if it has."""
 
     token: Token
-    records: Sequence[StepWrite]
+    steps: Sequence[StepRow]
     settled: Settled | None = None
 
 
@@ -218,7 +200,7 @@ def record(connection: Connection, progress: Sequence[Progress]) -> set[int]:
     for owner in {one.token.owner for one in progress}:
         tokens.update(Token(id, attempt, owner) for id, attempt in _run(connection, _HOLDING, {"owner": owner}))
     held = [one for one in progress if one.token in tokens]
-    _write_steps(connection, [_step_row(one.token.version_id, step) for one in held for step in one.records])
+    _write_steps(connection, [row for one in held for row in one.steps])
     ends = [_settled_row(one.token.version_id, one.settled) for one in held if one.settled is not None]
     _write_many(connection, _SETTLE, ends)
     return {one.token.version_id for one in progress} - {one.token.version_id for one in held}
@@ -229,7 +211,7 @@ _HOLDING = select(versions.c.id, versions.c.attempt).where(
 )
 
 
-def _write_steps(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+def _write_steps(connection: Connection, rows: Sequence[StepRow]) -> None:
     """Write step records, new or told anew, in as few statements as their number has binary digits.
 
     The driver lets go of Python's lock for each statement, and takes it back behind every thread that wants it: a
@@ -267,13 +249,16 @@ def _compiled(dialect: Dialect, statement: Any) -> tuple[str, list[str], dict[st
     return compiled.string, compiled.positiontup, compiled.params
 
 
-def _step_row(version_id: int, step: StepWrite) -> tuple[Any, ...]:
-    """Return a record as the columns of `steps` hold it, in their order."""
+def step_row(version_id: int, record: StepRecord, on_doubt: str | None) -> StepRow:
+    """Return how a record is written; `on_doubt` is what follows if its process dies while it acts."""
+    # A step that succeeded has an output, be it null; any other has one only if there is something to tell.
+    told = record.output is not None or record.status is StepStatus.SUCCEEDED
     return (
-        version_id, step.path, step.ordinal, step.step_id, step.action, step.effect, step.on_doubt, step.status.value,
-        step.branch, dump_json(step.index) if step.index else None, step.attempts, step.input, step.output,
-        dump_json(_step_error(step.error)) if step.error else None,
-        to_micros(step.started_at) if step.started_at else None, step.duration_ms, step.resolved_by,
+        version_id, record.path, record.ordinal, record.id, record.action, record.effect, on_doubt,
+        record.status.value, record.branch, dump_json(record.index) if record.index else None, record.attempts,
+        dump_json(record.input) if record.has_input else None, dump_json(record.output) if told else None,
+        dump_json(_step_error(record.error)) if record.error else None,
+        to_micros(record.started_at) if record.started_at else None, record.duration_ms, record.resolved_by,
     )
 
 
