@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.recipe import BranchStep, MonitorStep, Recipe, Step, StopStep
 from data.coverage import Taken
+from data.records import Problem
 from data.states import StepStatus
 
 
@@ -41,6 +42,8 @@ class Coverage:
     all: bool
     """Whether that is all of them; else the newest."""
     ways: tuple[Covered, ...]
+    warnings: tuple[Problem, ...] = ()
+    """What the revision's file says that is allowed but probably not meant."""
 
     @property
     def never(self) -> int:
@@ -59,7 +62,7 @@ class _Way:
 def covered(recipe: Recipe, revision: int, taken: Sequence[Taken], looked_at: int, most: int) -> Coverage:
     """Return the coverage of a revision; `taken` is what the `looked_at` newest versions did, at the most `most`."""
     ways = [_covered(step, way, taken) for step in recipe.walk() for way in _ways(step)]
-    return Coverage(recipe.name, revision, looked_at, looked_at < most, tuple(ways))
+    return Coverage(recipe.name, revision, looked_at, looked_at < most, tuple(ways), recipe.warnings)
 
 
 def _covered(step: Step, way: _Way, taken: Iterable[Taken]) -> Covered:

@@ -25,6 +25,7 @@ class Action:
 
 LISTS = ("report", "lines")
 JOBS = ("report", "detail", "history")
+RECIPES = ("recipes", "recipe")
 
 ACTIONS: tuple[Action, ...] = (
     # The job's verbs
@@ -32,7 +33,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("latest", ("L",), "open the latest version", ("detail", "history"), "latest"),
     Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
     Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),
-    Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", ("report", "detail", "recipes"), "edit recipe"),
+    Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", (*RECIPES, "report", "detail"), "edit recipe"),
     Action("next_version", ("]",), "the next version", ("detail",)),
     Action("previous_version", ("[",), "the previous version", ("detail",)),
     Action("next_job", ("J",), "the next job of the report", ("detail",)),

@@ -79,7 +79,7 @@ def init(directory: Path) -> None:
 @click.option("--no-ui", is_flag=True, help="Without a terminal: tell what happens, then print a summary.")
 @click.option("--for", "seconds", type=Duration(), metavar="TIME", help="How long --no-ui runs, as 10s.")
 def demo(directory: Path | None, no_ui: bool, seconds: float | None) -> None:
-    """A sample recipe beside a stand-in for its apps, and the UI.
+    """Sample recipes beside stand-ins for their apps, and the UI.
 
     Without DIR in a temporary folder, which goes at the end.
     """

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from data.records import Error, JobDetail, RecipeState, StepRecord, Version
+from data.records import Error, JobDetail, Problem, RecipeState, StepRecord, Version
 from data.states import Status, StepStatus
 from tui.json_lines import Section
 from tui.kept import kept, removed
 from tui.text import safe
-from tui.units import elapsed, local
+from tui.units import count, elapsed, local
 from tui.words import WORDS, unicode_output
+
+if TYPE_CHECKING:
+    from core.coverage import Coverage, Covered
 
 DOT = " · "
 FULL = 7
@@ -173,6 +177,38 @@ def recipe_lines(state: RecipeState) -> tuple[Text, list[Text]]:
     told = _told(state)
     line.append_text(told[0].copy() if told else Text("ok", style="green"))
     return line, told
+
+
+def recipe_facts(state: RecipeState, warnings: Iterable[Problem]) -> list[Text]:
+    """Return what stands above a recipe's coverage: state, what is wrong, and warnings on its last valid revision."""
+    revision = "never valid" if state.revision is None else f"r{state.revision}"
+    head = Text.assemble((safe(state.name), "bold"), DOT, _running(state), f"{DOT}{revision}")
+    return [head, *_told(state), *(Text(safe(str(one)), style="yellow") for one in warnings)]
+
+
+def coverage_line(coverage: Coverage) -> Text:
+    """Return what a recipe's coverage comes to."""
+    ran = f"{count(coverage.versions, 'version')} ran r{coverage.revision}"
+    looked = ran if coverage.all else f"the newest {ran}"
+    if not coverage.ways:
+        return Text(f"{looked}{DOT}no branches, monitors or stops")
+    never = f"{coverage.never} of {count(len(coverage.ways), 'way')} never taken"
+    return Text(f"{looked}{DOT}{never if coverage.never else 'all ways taken'}")
+
+
+COVERAGE_HEADING = f"{'STEP':14} {'WAY':17} {'RUNS':>7}  {'JOB':>12}  WHEN"
+
+
+def ways_rows(coverage: Coverage) -> list[tuple[int, Text]]:
+    """Return the lines of a coverage, each with its number."""
+    return [(number, _way(way)) for number, way in enumerate(coverage.ways)]
+
+
+def _way(way: Covered) -> Text:
+    job = "{}.{}".format(*way.example) if way.example else ""
+    runs = (f"{way.versions:>7,}", "") if way.versions else (f"{'never':>7}", "yellow")
+    place = _padded(Text(safe(way.path)), 14)
+    return Text.assemble(place, f" {f'{way.kind} {way.outcome}':17} ", runs, f"  {job:>12}  ", safe(way.says))
 
 
 def _running(state: RecipeState) -> Text:

@@ -380,13 +380,13 @@ def _refused(request: _Request, answer: Answer, account: Account) -> StepError:
 
 
 def _said(answer: Answer, account: Account) -> str:
-    """Return what Zendesk says about an error: its sentence, and each of its details with the name of the error."""
+    """Return what Zendesk says about an error: each detail with the name of its error, then its general sentence."""
     page = _mapping(answer)
     details = page.get("details") if page else None
     flaws = list(dict.fromkeys(_flaws(details)))
     if page is None or not flaws:
         return account.masked(servers.said(servers.body(answer)))
-    return account.masked(servers.cut("; ".join([str(page.get("description") or page.get("error")), *flaws])))
+    return account.masked(servers.cut("; ".join([*flaws, str(page.get("description") or page.get("error"))])))
 
 
 def _flaws(details: JsonValue) -> Iterator[str]:

@@ -459,3 +459,14 @@ def test_a_reading_step_that_takes_too_long_fails(workspace, server):
     detail = workspace.run()
     server.wait.set()
     assert (detail.version.status, detail.version.error.kind) == (Status.FAILED, "timeout")
+
+
+def test_jobs_of_two_recipes_each_run_their_own_event(workspace) -> None:
+    expected = {}
+    for name in ("first", "second"):
+        workspace.recipe("steps:\n  - id: seen\n    set: {it: '{{ trigger.it }}'}\n", name)
+    for number in range(4):
+        for name in ("first", "second"):
+            expected[workspace.send({"it": f"{name} {number}"}, recipe=name)[0]] = f"{name} {number}"
+    workspace.run_until_idle()
+    assert {id: workspace.detail(id).steps[0].output["it"] for id in expected} == expected

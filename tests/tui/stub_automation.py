@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.automation import EngineState
+from core.coverage import Coverage, Covered
 from core.errors import NotFound
 from core.reruns import Plan, Repeat, Rerun, RevisionChange, Selection
 from data.records import Error, Job, JobDetail, Problem, RecipeState, Refusal, StepRecord, Version
@@ -100,6 +101,22 @@ class StubAutomation:
 
     def recipes(self) -> list[RecipeState]:
         return list(self.recipe_states)
+
+    def recipe(self, name: str) -> RecipeState:
+        return next(state for state in self.recipe_states if state.name == name)
+
+    @property
+    def trials(self) -> StubAutomation:
+        return self
+
+    def coverage(self, name: str) -> Coverage:
+        warning = Problem("recipes/sync.yaml", 9, 3, "steps.create is null here", warning=True)
+        ways = (
+            Covered("2", "s2", 7, "branch", "then", "if steps.find.count > 0", 0, None),
+            Covered("2", "s2", 7, "branch", "else", "where no other holds", 1204, (812, 1)),
+            Covered("4", "s4", 20, "stop", "reached", "ends the job as failed", 3, (812, 1)),
+        )
+        return Coverage(name, 3, 1204, True, ways, (warning,))
 
     def recipe_path(self, name: str) -> Path:
         return self.path

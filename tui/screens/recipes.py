@@ -13,6 +13,7 @@ from tui.actions import bindings
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import recipe_lines
 from tui.screens.base import DeckScreen
+from tui.screens.recipe import RecipeScreen
 from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList, TextLines
@@ -32,7 +33,7 @@ class RecipesScreen(DeckScreen):
         self._states: dict[str, RecipeState] = {}
 
     def body(self) -> Iterable[Widget]:
-        yield TextLines()
+        yield TextLines(self._open)
         yield Bar(id="told")
 
     def on_mount(self) -> None:
@@ -60,6 +61,12 @@ class RecipesScreen(DeckScreen):
     def on_line_list_moved(self, event: LineList.Moved) -> None:
         """Say what is to be said of the recipe under the cursor."""
         self._show_told()
+
+    def _open(self) -> None:
+        """Open the page of the recipe under the cursor."""
+        state = self._current()
+        if state is not None:
+            self.app.push_screen(RecipeScreen(state.name))
 
     def blocked(self, action: str) -> str | None:
         """Return why an action is greyed, or None."""

@@ -1,0 +1,84 @@
+"""One recipe: its state, what is wrong with it, and which of its branches, monitors and stops jobs came through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+from textual.widget import Widget
+
+from core.coverage import Coverage
+from core.errors import NotFound, RecipeProblems
+from data.records import RecipeState
+from tui.actions import bindings
+from tui.facts import COVERAGE_HEADING, coverage_line, recipe_facts, ways_rows
+from tui.screens.base import DeckScreen
+from tui.text import safe
+from tui.widgets.bars import Bar
+from tui.widgets.lines import TextLines
+
+TOLD = 8
+"""Lines at the most for what is to be said of the recipe."""
+
+
+class RecipeScreen(DeckScreen):
+    """The page of one recipe; a way that a job took opens the newest that did."""
+
+    WHERE = "recipe"
+    BINDINGS = [*bindings("recipe")]
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.recipe = name
+        self._coverage: Coverage | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield Bar(id="facts")
+        yield Bar(id="heading")
+        yield TextLines(self._open)
+
+    def place(self) -> str:
+        return f"recipes > {safe(self.recipe)}"
+
+    def on_mount(self) -> None:
+        self.query_one("#heading", Bar).show(Text("  " + COVERAGE_HEADING, style="underline"))
+        self.set_focus(self.query_one(TextLines))
+
+    async def reload(self) -> None:
+        """Read the recipe and its coverage anew."""
+        try:
+            state, self._coverage = await self.read(self._found)
+        except NotFound as missing:
+            self.deck.say(str(missing), error=True)
+            return
+        lines = recipe_facts(state, self._coverage.warnings if self._coverage else ())[:TOLD]
+        if self._coverage is not None:
+            lines.append(coverage_line(self._coverage))
+        for line in lines:
+            line.truncate(max(self.app.size.width, 1), overflow="ellipsis")
+        self.query_one("#facts", Bar).show(Text("\n").join(lines))
+        self.query_one(TextLines).show(ways_rows(self._coverage) if self._coverage else [])
+
+    def _found(self) -> tuple[RecipeState, Coverage | None]:
+        automation = self.deck.automation
+        state = automation.recipe(self.recipe)
+        try:
+            return state, automation.trials.coverage(self.recipe)
+        except RecipeProblems:
+            # It was never valid: nothing has run.
+            return state, None
+
+    def _open(self) -> None:
+        """Open the newest job that came the way under the cursor."""
+        number = self.query_one(TextLines).current
+        way = self._coverage.ways[number] if self._coverage and isinstance(number, int) else None
+        if way is None:
+            return
+        if way.example is None:
+            self.deck.say(f"no job came this way: {way.path} {way.kind} {way.outcome}")
+        else:
+            self.deck.open_job(*way.example)
+
+    def action_edit(self) -> None:
+        """Edit the recipe."""
+        self.act(self.edit_recipe(self.recipe))
