@@ -213,6 +213,8 @@ class Walk:
             self._journal.end(path, StepStatus.FAILED, error=told(error, path))
             raise Failed(told(error, path)) from error
         if child.status not in ENDED:
+            self._journal.tell(path, {"job": child.job_id, "status": child.status.value})
+            self._journal.flush()
             raise Parked(child.version_id)
         output = {"job": child.job_id, "status": child.status.value, "steps": child.steps}
         if child.status is Status.SUCCEEDED:
@@ -238,6 +240,7 @@ class Walk:
         items = self._items(step, path)
         if record is None or record.status is StepStatus.NOT_REACHED:
             self._journal.begin(path, step.id, index=self._index())
+            self._journal.tell(path, {"count": len(items)})
         inner = [one.id for one in inside(step.body)]
         collected: dict[str, list[JsonValue]] = {id: [] for id in inner}
         with self._ends_told(path):

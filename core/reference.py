@@ -120,7 +120,7 @@ def _default(schema: Schema, needed: bool) -> str:
     return "" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
-def type_words(schema: Schema) -> str:
+def type_words(schema: Mapping[str, Any]) -> str:
     """Return what a schema takes, in words: `text`, `list of whole numbers or null`, `` `json` or `csv` ``."""
     if "enum" in schema:
         return _either(f"`{value}`" for value in schema["enum"])

@@ -256,7 +256,7 @@ def _open(schema: Schema) -> Schema:
     schema = _inside(schema, _open)
     if schema.keys() <= {"description", "default", "type"} and "string" in schema.get("type", "string"):
         return schema
-    told = {key: schema[key] for key in ("description", "default") if key in schema}
+    told: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     rest = {key: value for key, value in schema.items() if key not in told}
     return {**told, "anyOf": [rest, _TEMPLATE]}
 

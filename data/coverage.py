@@ -42,7 +42,7 @@ def taken(connection: Connection, revision_id: int) -> tuple[list[Taken], int]:
     looked_at = connection.execute(select(func.count()).select_from(ran)).scalar_one()
     ways = (
         select(
-            steps.c.step_id, steps.c.branch, steps.c.status, func.count(steps.c.version_id.distinct()).label("count"),
+            steps.c.step_id, steps.c.branch, steps.c.status, func.count(steps.c.version_id.distinct()).label("times"),
             func.max(steps.c.version_id).label("newest"),
         )
         .where(steps.c.version_id.in_(select(ran.c.id)), steps.c.action.is_(None))
@@ -53,7 +53,7 @@ def taken(connection: Connection, revision_id: int) -> tuple[list[Taken], int]:
         select(ways, versions.c.job_id, versions.c.number).join(versions, versions.c.id == ways.c.newest)
     )
     found = [
-        Taken(row.step_id, row.branch, StepStatus(row.status), row.count, row.job_id, row.number) for row in rows
+        Taken(row.step_id, row.branch, StepStatus(row.status), row.times, row.job_id, row.number) for row in rows
     ]
     return found, looked_at
 

@@ -129,6 +129,9 @@ class StepRecord:
     ordinal: int = 0
     has_input: bool = False
     """Whether an input was recorded: `input` is None both for nothing and for JSON's null."""
+    kind: str = ""
+    """What the recipe declares it as: `action`, `condition`, `set`, `stop`, `monitor`, `repeat` or `call`; filled in by
+    core.layout, empty where the recipe is not to be had."""
 
 
 @dataclass(frozen=True, slots=True)

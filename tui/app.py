@@ -33,6 +33,7 @@ from tui.actions import actions, bindings
 from tui.dialogs import CONFIRM, Choice
 from tui.encoding import Encodable
 from tui.facts import notice
+from tui.hangup import when_gone
 from tui.keys import OrderedKeys
 from tui.palette import ActionProvider
 from tui.screens.base import DeckScreen
@@ -54,6 +55,8 @@ REPLY = 1.5
 """Seconds to wait for the terminal to say that it has painted."""
 LAST_WORDS = 3.0
 """Seconds that are left to put the terminal right after a signal."""
+READ = 1.0
+"""Seconds that an error is shown at least, however fast one types."""
 LOG = 500
 """Messages that are kept."""
 
@@ -77,6 +80,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
         self.messages: deque[Said] = deque(maxlen=LOG)
+        self._said_at = 0.0
         self._encodable = [] if unicode_output() else [Encodable()]
         self._beats = 0
         self._beating = False
@@ -88,8 +92,11 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         self.set_interval(BEAT, self._beat)
         self._beat()
         if threading.current_thread() is threading.main_thread() and not self.is_headless:
+            loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, self._end_on, number)
+                loop.add_signal_handler(number, self._end_on, number)
+            if sys.__stdin__ is not None:
+                when_gone(sys.__stdin__.fileno(), lambda: loop.call_soon_threadsafe(self._end_on, signal.SIGHUP))
 
     def _end_on(self, number: signal.Signals) -> None:
         # The terminal may be gone and writing to it hang: the process ends all the same.
@@ -106,8 +113,15 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""
-        self.said = Said(text, error)
+        self.said, self._said_at = Said(text, error), time.monotonic()
         self.messages.append(self.said)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take an error that was read away with the next key; one that lasts is told again by who looks again."""
+        pressed = isinstance(event, events.Key) and not event.is_forwarded
+        if pressed and self.said.error and time.monotonic() - self._said_at >= READ:
+            self.said = Said("")
+        await super().on_event(event)
 
     def notify(self, message: str, **options: object) -> None:
         """Show in the message line what Textual itself has to say, never parsed as markup."""

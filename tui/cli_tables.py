@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
-from data.states import Status
+from data.states import Status, StepStatus
 from tui.kept import kept, removed
+from tui.steps import told, turns, what
 from tui.text import safe, safe_block
 from tui.units import count, elapsed, local
 from tui.words import WORDS
@@ -85,7 +86,7 @@ VERSIONS: tuple[Column[Version], ...] = (
 STEPS: tuple[Column[StepRecord], ...] = (
     Column("STEP", lambda step: step.path),
     Column("ID", lambda step: step.id, gives_way=True),
-    Column("ACTION", lambda step: step.action or "", gives_way=True),
+    Column("ACTION", what, gives_way=True),
     Column("STATUS", lambda step: step.status, state=True),
     Column("TRIES", lambda step: str(step.attempts or ""), right=True),
     Column("TOOK", lambda step: elapsed(step.duration_ms), right=True),
@@ -209,7 +210,15 @@ def write_show(detail: JobDetail, out: TextIO) -> None:
     if detail.version.expired:
         return
     out.write("\n")
-    write_table(detail.steps, STEPS, out)
+    write_table(detail.steps, _steps_told(detail.steps, lambda step, outcome: outcome), out)
+
+
+def _steps_told(
+    steps: Sequence[StepRecord], outcome: Callable[[StepRecord, str], str]
+) -> Sequence[Column[StepRecord]]:
+    begun = turns(steps)
+    last = replace(STEPS[-1], text=lambda step: outcome(step, _outcome(step, begun.get(step.path, 0))))
+    return [*STEPS[:-1], last]
 
 
 def write_dry_run(ran: DryRun, out: TextIO) -> None:
@@ -226,12 +235,12 @@ def write_dry_run(ran: DryRun, out: TextIO) -> None:
     ]
     write_facts(facts, out)
     out.write("\n")
-    write_table(ran.steps, [*STEPS[:-1], replace(STEPS[-1], text=lambda step: _answered(step, ran.not_sent))], out)
+    write_table(ran.steps, _steps_told(ran.steps, lambda step, outcome: _answered(step, outcome, ran.not_sent)), out)
 
 
-def _answered(step: StepRecord, not_sent: Mapping[str, str]) -> str:
+def _answered(step: StepRecord, outcome: str, not_sent: Mapping[str, str]) -> str:
     source = not_sent.get(step.path)
-    return _outcome(step) if source is None else f"(not sent: {source}) {_outcome(step)}".rstrip()
+    return outcome if source is None else f"(not sent: {source}) {outcome}".rstrip()
 
 
 def coverage_words(found: Coverage) -> str:
@@ -332,6 +341,7 @@ def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
         ("received", local(job.received_at)),
         ("first ran", local(job.first_started_at)),
         ("this ran", " ".join(filter(None, (local(version.started_at), _took(version.duration_ms))))),
+        ("called by", place_of(detail.parent) if detail.parent else ""),
         ("asked by", version.requested_by),
         ("note", version.note or ""),
         ("warnings", "\n".join(version.warnings)),
@@ -353,11 +363,12 @@ def _trigger(detail: JobDetail) -> str:
     return "not stored"
 
 
-def _outcome(step: StepRecord) -> str:
-    if step.error:
-        return step.error.message
-    if step.branch:
-        return f"took {step.branch}"
+def _outcome(step: StepRecord, begun: int = 0) -> str:
+    words = told(step, begun)
+    if step.error and step.status != StepStatus.HANDLED:
+        return f"{words}: {step.error.message}" if words else step.error.message
+    if words:
+        return words
     return "" if step.output is None else _shown(step.output)
 
 

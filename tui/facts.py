@@ -196,7 +196,7 @@ def coverage_line(coverage: Coverage) -> Text:
     return Text(f"{looked}{DOT}{never if coverage.never else 'all ways taken'}")
 
 
-COVERAGE_HEADING = f"{'STEP':14} {'WAY':17} {'RUNS':>7}  {'JOB':>12}  WHEN"
+COVERAGE_HEADING = f"{'STEP':12} {'WAY':16} {'RUNS':>6}  {'JOB':>10}  WHEN"
 
 
 def ways_rows(coverage: Coverage) -> list[tuple[int, Text]]:
@@ -206,9 +206,9 @@ def ways_rows(coverage: Coverage) -> list[tuple[int, Text]]:
 
 def _way(way: Covered) -> Text:
     job = "{}.{}".format(*way.example) if way.example else ""
-    runs = (f"{way.versions:>7,}", "") if way.versions else (f"{'never':>7}", "yellow")
-    place = _padded(Text(safe(way.path)), 14)
-    return Text.assemble(place, f" {f'{way.kind} {way.outcome}':17} ", runs, f"  {job:>12}  ", safe(way.says))
+    runs = (f"{way.versions:>6,}", "") if way.versions else (f"{'never':>6}", "yellow")
+    place = _padded(Text(safe(way.path)), 12)
+    return Text.assemble(place, f" {f'{way.kind} {way.outcome}':16} ", runs, f"  {job:>10}  ", safe(way.says))
 
 
 def _running(state: RecipeState) -> Text:

@@ -108,8 +108,14 @@ def show_json(detail: JobDetail) -> Mapped:
         "requested_by": version.requested_by,
         "note": version.note,
         "warnings": list(version.warnings),
+        "parent": link_json(detail.parent),
         "steps": [step_json(step) for step in detail.steps],
     }
+
+
+def link_json(link: Link | None) -> Mapped | None:
+    """Return a place in another job, of the version that called and of its call step."""
+    return None if link is None else {"job": link.job_id, "version": link.version, "path": link.path}
 
 
 def step_json(step: StepRecord) -> Mapped:

@@ -21,6 +21,7 @@ from textual import events
 from core.errors import UsageError
 from core.reruns import Plan, Repeat, RevisionChange, Selection
 from data.records import Refusal
+from data.states import Status
 from tui import app as app_module
 from tui.actions import ACTIONS, actions, bindings
 from tui.app import JobdeckApp
@@ -98,6 +99,25 @@ async def test_the_engine_starts_and_stops_behind_a_question(automation: StubAut
         await seen.sees("Stop the engine?", "finishes the jobs that run")
         await seen.press("c")
         await seen.sees("no engine — a starts one")
+
+
+@in_app
+async def test_an_error_goes_with_the_next_key_once_it_was_there_to_be_read(
+    automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    automation.add_version(Status.FAILED)
+    async with running(automation) as seen:
+        seen.app.open_job(812, 1)
+        await seen.sees("not the latest")
+        await seen.press("r", "j")
+        await seen.sees("! version 1 of 2 is not the latest")
+        monkeypatch.setattr(app_module, "READ", 0.0)
+        await seen.press("k")
+        await seen.sees_not("! version")
+        await seen.press("r")
+        await seen.sees("! version 1 of 2 is not the latest")
+        await seen.press("escape")
+        await seen.sees_not("! version")
 
 
 @in_app
@@ -277,11 +297,17 @@ class Tty:
             if select.select([self.main], [], [], 0.1)[0]:
                 self.received += os.read(self.main, 65536)
 
+    def hang_up(self) -> None:
+        """Be gone; a process that this is not the controlling terminal of is sent no signal."""
+        for end in (self.main, self.side):
+            os.close(end)
+        self.main = self.side = -1
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self.main)
-        os.close(self.side)
+        if self.main >= 0:
+            self.hang_up()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -295,6 +321,16 @@ def test_a_signal_leaves_the_terminal_as_it_was(number: signal.Signals) -> None:
         tty.process.wait(10)
         assert termios.tcgetattr(tty.side) == tty.before
         assert b"\x1b[?1049l" in tty.received
+    finally:
+        tty.close()
+
+
+def test_it_ends_when_the_terminal_is_gone() -> None:
+    tty = Tty()
+    try:
+        tty.reads(b"no engine")
+        tty.hang_up()
+        assert tty.process.wait(15) != 0
     finally:
         tty.close()
 

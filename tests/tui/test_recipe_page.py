@@ -20,8 +20,8 @@ async def test_enter_opens_a_recipes_page_and_from_it_the_job_that_came_that_way
         await seen.sees(
             "recipes > sync", "sync · started · r3", "recipes/sync.yaml:9:3: warning: steps.create is null here",
             "1,204 versions ran r3 · 1 of 3 ways never taken",
-            "2              branch then         never                if steps.find.count > 0",
-            "2              branch else         1,204         812.1  where no other holds",
+            "2            branch then       never              if steps.find.count > 0",
+            "2            branch else       1,204       812.1  where no other holds",
         )
         await seen.press("enter")
         await seen.sees("no job came this way: 2 branch then")

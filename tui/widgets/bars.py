@@ -19,7 +19,7 @@ NARROW = 60
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the message line shows; an error stays until the next message."""
+    """What the message line shows; an error goes with the next key, anything else stays until the next message."""
 
     text: str
     error: bool = False
