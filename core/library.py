@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from core.connectors.declare import Feed, Watcher
 from core.errors import NotFound, RecipeProblems
 from core.parse import decode, parse
 from core.recipe import ActionStep, CallStep, Recipe
@@ -117,11 +118,11 @@ class Library:
         if last is not None and text == last.text:
             return bool(state.problems)
         # Neither stored nor told as broken in just this way: only reading it tells.
-        return not state.problems or self._problems_of(name, text) != state.problems
+        return not state.problems or self._problems_of(name, text, state) != state.problems
 
-    def _problems_of(self, name: str, text: str) -> tuple[Problem, ...]:
+    def _problems_of(self, name: str, text: str, state: RecipeState) -> tuple[Problem, ...]:
         try:
-            self._parse(name, text)
+            _keep_since(self._parse(name, text), state)
         except RecipeProblems as error:
             return error.problems
         return ()
@@ -132,6 +133,7 @@ class Library:
         try:
             text = self._text(name)
             recipe = self._parse(name, text)
+            _keep_since(recipe, next(state for state in store.states(connection) if state.id == recipe_id))
         except FileNotFoundError:
             store.tell_file(connection, recipe_id, (), present=False)
         except RecipeProblems as error:
@@ -186,3 +188,18 @@ def connections_of(recipe: Recipe) -> frozenset[str]:
     """Return the names of the connections that a recipe uses."""
     used = {step.connection for step in recipe.walk() if isinstance(step, ActionStep)}
     return frozenset(name for name in used | {recipe.trigger.connection} if name)
+
+
+def _keep_since(recipe: Recipe, state: RecipeState) -> None:
+    """Raise RecipeProblems where `since` is another than when the recipe first started: it is locked from then on."""
+    trigger = recipe.trigger
+    compared = isinstance(trigger.declared.source, Watcher | Feed)
+    if not compared or state.first_started_at is None or trigger.since == state.since:
+        return
+    then = f"it was {state.since}" if state.since else "there was none"
+    now = f"not {trigger.since}" if trigger.since else "which is missing now"
+    message = (
+        f"'since' is locked since the recipe first started on {state.first_started_at:%Y-%m-%d}: {then}, {now}; write "
+        "it as it was, or make a recipe of another name, which begins anew"
+    )
+    raise RecipeProblems([Problem(f"{FOLDER}/{recipe.name}.yaml", *trigger.place, message)])

@@ -143,7 +143,8 @@ class _RecipeReader:
         inputs = check_inputs(self._problems, key, own, declared.name, declared.inputs, templates=False)
         connection = connection_name(self._problems, given, declared.name, declared.connection, self._known.connections)
         self._check_since(declared, inputs, given)
-        return Started(declared, inputs, connection, every, since, condition)
+        at = given.entries["since"][0].at if "since" in given.entries else key.at
+        return Started(declared, inputs, connection, every, since, condition, (at.line, at.column))
 
     def _warn_of_templates(self, declared: Trigger, given: Mapping) -> None:
         for _, leaf in leaves(given):

@@ -145,6 +145,8 @@ class Started:
     since: str | None
     """RFC 3339, as the file says it."""
     when: Condition | None
+    place: tuple[int, int] = (1, 1)
+    """Line and column of `since`, or of the trigger where it has none."""
 
 
 @dataclass(frozen=True)

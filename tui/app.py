@@ -145,9 +145,9 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     # Where it goes
 
-    def open_job(self, job_id: int, version: int | None = None) -> None:
-        """Open a job's detail: the latest version, unless one is named."""
-        self.push_screen(DetailScreen(job_id, version))
+    def open_job(self, job_id: int, version: int | None = None, step: str | None = None) -> None:
+        """Open a job's detail: the latest version, unless one is named; at the step of a path, if one is given."""
+        self.push_screen(DetailScreen(job_id, version, step))
 
     def open_history(self, job_id: int) -> None:
         """Open a job's versions."""

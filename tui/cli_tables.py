@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status, StepStatus
 from tui.kept import kept, removed
-from tui.steps import told, turns, what
+from tui.steps import place_of, told, turns, what
 from tui.text import safe, safe_block
 from tui.units import count, elapsed, local
 from tui.words import WORDS
@@ -366,7 +366,8 @@ def _trigger(detail: JobDetail) -> str:
 def _outcome(step: StepRecord, begun: int = 0) -> str:
     words = told(step, begun)
     if step.error and step.status != StepStatus.HANDLED:
-        return f"{words}: {step.error.message}" if words else step.error.message
+        # Of a call, the error names the job.
+        return f"{words}: {step.error.message}" if words and step.kind != "call" else step.error.message
     if words:
         return words
     return "" if step.output is None else _shown(step.output)

@@ -21,8 +21,8 @@ class Deck(Protocol):
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""
 
-    def open_job(self, job_id: int, version: int | None = None) -> None:
-        """Open a job's detail: the latest version, unless one is named."""
+    def open_job(self, job_id: int, version: int | None = None, step: str | None = None) -> None:
+        """Open a job's detail: the latest version, unless one is named; at the step of a path, if one is given."""
 
     def open_history(self, job_id: int) -> None:
         """Open a job's versions."""

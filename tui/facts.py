@@ -12,6 +12,7 @@ from data.records import Error, JobDetail, Problem, RecipeState, StepRecord, Ver
 from data.states import Status, StepStatus
 from tui.json_lines import Section
 from tui.kept import kept, removed
+from tui.steps import child, what
 from tui.text import safe
 from tui.units import count, elapsed, local
 from tui.words import WORDS, unicode_output
@@ -133,8 +134,10 @@ def data_title(detail: JobDetail, step: StepRecord | None, trigger: bool) -> Tex
         return Text(f"trigger event{_expired(detail)}", style="bold")
     if step is None:
         return Text("")
-    name = " ".join(part for part in (step.path, safe(step.id), safe(step.action or "")) if part)
+    name = " ".join(part for part in (step.path, safe(step.id), safe(what(step))) if part)
     text = Text.assemble((name, "bold"), DOT, mark(step.status))
+    if (called := child(step)) is not None:
+        text.append(f"{DOT}Enter opens job {called}")
     if step.error is None and step.output is None and not step.has_input:
         text.append(f"{DOT}nothing recorded", style="dim")
     return text

@@ -14,6 +14,7 @@ from data.records import (
     Job,
     JobDetail,
     JsonValue,
+    Link,
     Problem,
     RecipeState,
     Refusal,

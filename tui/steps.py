@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from data.records import JsonValue, StepRecord
+from data.records import JsonValue, Link, StepRecord
 from data.states import StepStatus
 
 _TURN = re.compile(r"\[(\d+)\]\.")
@@ -30,8 +30,13 @@ def told(step: StepRecord, begun: int = 0) -> str:
     """Return what a step that is no action came to, in a few words, not made safe; `begun` turns if it is a loop."""
     if step.status in (StepStatus.NOT_REACHED, StepStatus.SKIPPED):
         return ""
-    say = _WORDS.get(step.kind)
+    say = _WORDS.get(step.kind or ("condition" if step.branch else ""))
     return say(step, begun) if say else ""
+
+
+def place_of(link: Link) -> str:
+    """Return a place in another job in words; not made safe."""
+    return f"{link.job_id}.{link.version} at {link.path}"
 
 
 def child(step: StepRecord) -> int | None:
@@ -53,9 +58,7 @@ def _stop(step: StepRecord, begun: int) -> str:
 
 def _repeat(step: StepRecord, begun: int) -> str:
     count = _output(step).get("count")
-    if count is None or begun >= count and step.status == StepStatus.SUCCEEDED:
-        return "" if count is None else f"{count} of {count}"
-    return f"{begun} of {count}"
+    return "" if count is None else f"{begun} of {count}"
 
 
 def _monitor(step: StepRecord, begun: int) -> str:

@@ -132,7 +132,8 @@ def _refused(answer: Answer, client: Client, now: dt.datetime) -> StepError:
     said = client.masked(servers.said(servers.body(answer)))
     wait = servers.retry_after(answer, now)
     asks = f"; it asks to wait {wait:.0f} s" if wait else ""
-    return StepError(servers.refusal(answer, said) + asks, "rate_limited" if answer.status == 429 else "http", answer.status)
+    kind = "rate_limited" if answer.status == 429 else "http"
+    return StepError(servers.refusal(answer, said) + asks, kind, answer.status)
 
 
 def _json(answer: Answer) -> JsonValue:

@@ -145,7 +145,11 @@ def test_since_leaves_out_what_is_older_and_is_locked_after_the_first_start(shop
     for kind, name in (("new", "new"), ("new_or_updated", "changed")):
         shop.workspace.recipe(WATCH.format(kind=kind, more=", since: 2020-01-01") + STEPS, name)
     assert shop.poll() == {}
-    assert shop.workspace.automation.recipe("new").since == "2026-02-01"
+    state = shop.workspace.automation.recipe("new")
+    assert state.since == "2026-02-01"
+    assert "'since' is locked since the recipe first started" in state.problems[0].message
+    assert "it was 2026-02-01, not 2020-01-01" in state.problems[0].message
+    assert shop.workspace.automation.revisions("new")[0].number == 1
     # A row that was too old and changes now is no longer too old.
     shop.execute("UPDATE accounts SET updated_at = '2026-03-01 10:00:00' WHERE id = 1")
     assert shop.poll() == {"changed": ["1 Ann"]}

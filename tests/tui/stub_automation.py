@@ -12,7 +12,7 @@ from core.automation import EngineState
 from core.coverage import Coverage, Covered
 from core.errors import NotFound
 from core.reruns import Plan, Repeat, Rerun, RevisionChange, Selection
-from data.records import Error, Job, JobDetail, Problem, RecipeState, Refusal, StepRecord, Version
+from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, StepRecord, Version
 from data.states import Status, StepStatus
 
 BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
@@ -20,6 +20,7 @@ BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
 
 def step(path: str, id: str, status: StepStatus, action: str | None = None, **more: Any) -> StepRecord:
     """Return a step record."""
+    more.setdefault("kind", "action" if action else "")
     return StepRecord(path=path, id=id, status=status, action=action, has_input="input" in more, **more)
 
 
@@ -27,7 +28,7 @@ FAILED_STEPS = (
     step("1", "find", StepStatus.SUCCEEDED, "http.request", effect="reads", attempts=2, duration_ms=120,
          input={"method": "GET", "url": "https://desk.test/organizations", "params": {"external_id": "A-7"}},
          output={"status": 200, "body": {"count": 0, "organizations": []}}),
-    step("2", "s2", StepStatus.SUCCEEDED, branch="else"),
+    step("2", "s2", StepStatus.SUCCEEDED, kind="condition", branch="else"),
     step("2.then.1", "update", StepStatus.NOT_REACHED, "http.request"),
     step("2.else.1", "create", StepStatus.FAILED, "http.request", effect="writes", attempts=1, duration_ms=1520,
          input={"method": "POST", "url": "https://desk.test/organizations", "json": {"name": "[red]Acme[/red]"}},
@@ -49,6 +50,8 @@ class StubAutomation:
         self.blocked: Refusal | None = None
         self.trigger: Any = {"Id": "A-7", "Name": "[red]Acme[/red]", "Website": "https://acme.test"}
         self.steps: tuple[StepRecord, ...] = FAILED_STEPS
+        self.parents: dict[int, Link] = {}
+        """By the number of the version that was called."""
         self.repeats: tuple[Repeat, ...] = (Repeat("sync", "2.else.1", "http.request", 1),)
         refused = Error("422: name is taken", "http", "2.else.1", 422)
         self.versions = [
@@ -147,7 +150,8 @@ class StubAutomation:
 
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
         job = self.job(job_id)
-        return JobDetail(job, self.versions[(version or len(self.versions)) - 1], self.trigger, self.steps)
+        shown = self.versions[(version or len(self.versions)) - 1]
+        return JobDetail(job, shown, self.trigger, self.steps, self.parents.get(shown.number))
 
     def history(self, job_id: int) -> list[Version]:
         self.job(job_id)

@@ -11,7 +11,7 @@ import pytest
 from piloted import Seen, in_app, running
 from stub_automation import FAILED_STEPS, StubAutomation, step
 
-from data.records import Error, Refusal
+from data.records import Error, Link, Refusal
 from data.states import Status, StepStatus
 from tui import outside
 from tui.screens.detail import DetailScreen
@@ -223,6 +223,49 @@ async def test_what_is_copied_and_how_is_told(automation: StubAutomation, monkey
         await seen.press("Y")
         await seen.sees("copied jobdeck show 812 --version 1 by tmux")
         assert copied == ["812", "jobdeck show 812 --version 1"]
+
+
+@in_app
+async def test_steps_that_are_no_actions_say_what_they_are_and_came_to(automation: StubAutomation) -> None:
+    done = StepStatus.SUCCEEDED
+    automation.steps = (
+        step("1", "s1", done, kind="set", output={"a": 1}),
+        step("2", "s2", StepStatus.RUNNING, kind="repeat", output={"count": 12}),
+        *(step(f"2[{turn}].do.1", "s2_do_1", done, "log.write") for turn in range(3)),
+        step("3", "guarded", StepStatus.HANDLED, kind="monitor", output={"tries": [{}, {}]},
+             error=Error("no\x1b answer", "http", "3.monitor.1")),
+        step("4", "s4", done, kind="stop", output={"status": "succeeded", "reason": "[b]enough[/b]"}),
+        step("5", "tell", StepStatus.NOT_REACHED, "log.write"),
+    )  # fmt: skip
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.sees("1 set ", "2 repeat 3 of 12", "3 guarded monitor 3 tries, handled no^[ answer",
+                        "4 stop succeeded: [b]enough[/b]")
+        assert "s2_do_1" not in seen.text()
+
+
+@in_app
+async def test_enter_goes_from_a_call_to_its_job_and_from_a_called_job_to_its_caller(
+    automation: StubAutomation,
+) -> None:
+    automation.steps = (
+        *FAILED_STEPS,
+        step("4", "all", StepStatus.SUCCEEDED, kind="repeat", output={"count": 1}),
+        step("4[0].do.1", "s4_do_1", StepStatus.SUCCEEDED, "call sync", kind="call",
+             output={"job": 812, "status": "succeeded", "steps": {}}),
+    )  # fmt: skip
+    automation.add_version(Status.FAILED)
+    automation.parents[2] = Link(812, 1, "4[0].do.1")
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.sees("called by 812.1 at 4[0].do.1")
+        await seen.press("g", "enter")
+        await seen.sees("version 1 of 2", "Enter opens job 812", "4[0].do.1 call sync job 812 succeeded")
+        assert "called by" not in seen.text()
+        await seen.press("enter")
+        await seen.sees("version 2 of 2", "called by 812.1")
+        await seen.press("escape", "escape")
+        await seen.sees("version 2 of 2", "called by 812.1")
 
 
 def test_steps_stand_in_their_branches_loops_and_monitors() -> None:

@@ -210,6 +210,7 @@ def test_show_tells_a_person_everything() -> None:
     expired = job(trigger_stored=False, trigger_expired_at=NOON, trigger_expired_by="retention 30d of recipe accounts")
     tables.write_show(JobDetail(expired, version(), None, steps), out)
     text = out.getvalue()
-    for part in ("812.1 of 2: Ada", "accounts r3", "refused (http, step 3.then.1)", "by retention 30d of recipe accounts",
+    for part in ("812.1 of 2: Ada", "accounts r3", "refused (http, step 3.then.1)",
+                 "by retention 30d of recipe accounts",
                  '{"count": 0}', "zendesk.search", "late"):
         assert part in text

@@ -20,11 +20,12 @@ from tui.actions import bindings
 from tui.dialogs import Choice
 from tui.facts import FULL, data_title, facts, not_latest, sections
 from tui.screens.base import DeckScreen
+from tui.steps import child
 from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.json_view import JsonPane, JsonView
 from tui.widgets.lines import LineList
-from tui.widgets.step_tree import TRIGGER, StepTree
+from tui.widgets.step_tree import PARENT, TRIGGER, StepTree
 
 WIDE = 100
 """Columns from which steps and data stand side by side."""
@@ -47,8 +48,10 @@ class DetailScreen(DeckScreen):
     WHERE = "detail"
     BINDINGS = [*bindings("detail")]
 
-    def __init__(self, job_id: int, version: int | None = None) -> None:
+    def __init__(self, job_id: int, version: int | None = None, step: str | None = None) -> None:
+        """`step` is the path of the step on which the cursor begins."""
         super().__init__()
+        self._begin_at = step
         self.job_id = job_id
         self.version = version
         self.detail: JobDetail | None = None
@@ -96,7 +99,7 @@ class DetailScreen(DeckScreen):
     def _show(self) -> None:
         assert self.detail is not None
         self._show_facts(self.app.size)
-        self.query_one(StepTree).show(self.detail)
+        self.query_one(StepTree).show(self.detail, self._begin_at)
         self._show_data()
         self.show_header()
         self.show_footer()
@@ -122,7 +125,16 @@ class DetailScreen(DeckScreen):
             self.show_footer()
 
     def _open_step(self) -> None:
-        self._to_data(True)
+        """From the call to its job and back; from any other step to its data."""
+        tree = self.query_one(StepTree)
+        called = child(tree.selected) if tree.selected else None
+        caller = self.detail.parent if self.detail and tree.selected_key == PARENT else None
+        if called is not None:
+            self.deck.open_job(called)
+        elif caller is not None:
+            self.deck.open_job(caller.job_id, caller.version, caller.path)
+        else:
+            self._to_data(True)
 
     def on_json_view_said(self, event: JsonView.Said) -> None:
         """Tell what a search found."""
@@ -221,7 +233,7 @@ class DetailScreen(DeckScreen):
         if wanted is None:
             self.deck.say("no further job in the report")
             return
-        self.job_id, self.version, self.detail = wanted, None, None
+        self.job_id, self.version, self.detail, self._begin_at = wanted, None, None, None
         self.act(self._open(None))
 
     def action_history(self) -> None:

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from data.records import JobDetail, StepRecord
+from data.records import JobDetail, Link, StepRecord
 from data.states import StepStatus
 from tui.actions import bindings
 from tui.facts import mark
+from tui.steps import place_of, told, what
 from tui.text import safe
 from tui.units import elapsed
 from tui.widgets.lines import LineList
 from tui.words import WORDS
 
 TRIGGER = "trigger"
-"""The key of the first line, which stands for the trigger event."""
+"""The key of the line that stands for the trigger event."""
+PARENT = "parent"
+"""The key of the line above it that names the call which made the job, where one did."""
 
 _TOKEN = re.compile(r"(?:(?P<group>choose\.\d+(?:\.then)?|[a-z_]+)\.)?(?P<number>\d+)(?P<loops>(?:\[\d+\])*)(?:\.|$)")
+_LOOPS = re.compile(r"\[\d+\]")
 _ALIVE = (StepStatus.IN_DOUBT, StepStatus.FAILED, StepStatus.RUNNING)
 
 
@@ -103,7 +107,9 @@ def node_text(node: Node, folded: bool, width: int) -> Text:
     dim = "dim" if step.status == StepStatus.NOT_REACHED else ""
     end = _end(step)
     text.append_text(mark(step.status, word=False)).append(f" {step.path} ", style=dim or "bold")
-    text.append(safe(_name(node, step), width), style=dim)
+    text.append(safe(_name(step), width), style=dim)
+    if said := told(step, sum(inner.iteration for inner in node.inner)):
+        text.append(f" {safe(said, width)}", style="dim")
     text.truncate(max(width - end.cell_len - 1, 12), overflow="ellipsis")
     return text.append("  ").append_text(end)
 
@@ -126,18 +132,10 @@ def _worst(node: Node) -> str:
     return next((WORDS[status].word for status in _ALIVE if status in statuses), "")
 
 
-def _name(node: Node, step: StepRecord) -> str:
+def _name(step: StepRecord) -> str:
     # A step without an id of its own is called after its path, which stands before it already.
-    own = "" if step.id == "s" + step.path.replace(".", "_") else step.id
-    return " ".join(part for part in (own, step.action or _kind(node)) if part)
-
-
-def _kind(node: Node) -> str:
-    if not node.inner:
-        return ""
-    if node.inner[0].iteration:
-        return "repeat"
-    return "condition" if _is_branch(node.inner[0]) else "monitor"
+    own = "" if step.id == "s" + _LOOPS.sub("", step.path).replace(".", "_") else step.id
+    return " ".join(part for part in (own, what(step)) if part)
 
 
 def _end(step: StepRecord) -> Text:
@@ -160,28 +158,33 @@ class StepTree(LineList, inherit_bindings=False):
         self._roots: list[Node] = []
         self._folded: set[str] = set()
         self._seen: set[str] = set()
-        self._laid: list[Node | None] = [None]
+        self._called_by: Link | None = None
+        self._laid: list[Node | str] = [TRIGGER]
         self._shown: int | None = None
 
-    def show(self, detail: JobDetail) -> None:
-        """Show a version; another job's tree starts at its failed step, or at the trigger."""
-        if detail.job.id != self._shown:
+    def show(self, detail: JobDetail, start: str | None = None) -> None:
+        """Show a version; another job's tree starts at the step `start`, its failed step, or at the trigger."""
+        other = detail.job.id != self._shown
+        if other:
             self._shown = detail.job.id
             self._folded, self._seen = set(), set()
-            self._key = _first(detail)
+            self._key = start or _first(detail)
+        self._called_by = detail.parent
         self._roots = tree(detail.steps)
         self._fold_turns(self._roots)
+        if other and start:
+            self._folded = {key for key in self._folded if not start.startswith(key)}
         self._lay_out()
 
     @property
     def selected(self) -> StepRecord | None:
         """The step under the cursor; None on the trigger, or on a branch."""
         node = self._laid[self.cursor] if self.cursor < len(self._laid) else None
-        return node.step if node else None
+        return node.step if isinstance(node, Node) else None
 
     @property
     def selected_key(self) -> str:
-        """The path of what is under the cursor, or `TRIGGER`."""
+        """The path of what is under the cursor, `TRIGGER` or `PARENT`."""
         return str(self.key(self.cursor))
 
     def count(self) -> int:
@@ -189,12 +192,13 @@ class StepTree(LineList, inherit_bindings=False):
 
     def key(self, index: int) -> Hashable:
         node = self._laid[index]
-        return node.key if node else TRIGGER
+        return node.key if isinstance(node, Node) else node
 
     def line(self, index: int) -> Text:
         node = self._laid[index]
-        if node is None:
-            return Text("  trigger event", style="bold")
+        if not isinstance(node, Node):
+            called = f"called by {safe(place_of(self._called_by))}" if node == PARENT and self._called_by else ""
+            return Text(f"  {called or 'trigger event'}", style="bold")
         return node_text(node, node.key in self._folded, self.size.width - 2)
 
     def action_expand(self) -> None:
@@ -205,14 +209,13 @@ class StepTree(LineList, inherit_bindings=False):
     def action_collapse(self) -> None:
         """Fold; on what is folded or has nothing inside, go to what it is in."""
         node = self._laid[self.cursor]
-        if node is None:
+        if not isinstance(node, Node):
             return
         if node.inner and node.key not in self._folded:
             self._folded.add(node.key)
             self._lay_out()
         else:
-            above = self.find(node.parent.key if node.parent else TRIGGER)
-            self.move_to(above or 0)
+            self.move_to(self.find(node.parent.key if node.parent else TRIGGER) or 0)
 
     def action_expand_all(self) -> None:
         """Open all."""
@@ -239,7 +242,8 @@ class StepTree(LineList, inherit_bindings=False):
 
     def _lay_out(self) -> None:
         before = len(self._laid)
-        self._laid = [None, *_walk(self._roots, self._folded)]
+        head = [PARENT, TRIGGER] if self._called_by else [TRIGGER]
+        self._laid = [*head, *_walk(self._roots, self._folded)]
         self.lines_changed()
         if len(self._laid) != before:
             self.refresh(layout=True)

@@ -157,7 +157,8 @@ def test_a_status_of_400_and_above_is_an_error_unless_accepted(request_, server)
     with pytest.raises(StepError) as caught:
         request_({"url": server.url + "/404?token=" + CANARY})
     assert (caught.value.kind, caught.value.status) == ("http", 404)
-    assert str(caught.value).startswith("no") and str(caught.value).endswith(f"(404 Not Found, GET {server.url}/404)")
+    assert str(caught.value).startswith("no")
+    assert str(caught.value).endswith(f"(404 Not Found, GET {server.url}/404)")
     assert request_({"url": server.url + "/404", "accept": [404]})["status"] == 404
 
 

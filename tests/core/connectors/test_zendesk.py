@@ -276,7 +276,8 @@ def test_a_refusal_is_told_with_its_details(do):
 def test_what_is_not_there_is_told(do):
     error = failed(do, "update_organization", id=7, name="a")
     assert (error.kind, error.status) == ("http", 404)
-    assert str(error).startswith("Not found (404 Not Found, ") and "/api/v2/organizations/7.json)" in str(error)
+    assert str(error).startswith("Not found (404 Not Found, ")
+    assert "/api/v2/organizations/7.json)" in str(error)
 
 
 def test_a_wrong_token_is_told_with_what_to_look_at(run, desk, connect):
