@@ -12,7 +12,7 @@ from data.records import Error, JobDetail, Problem, RecipeState, StepRecord, Ver
 from data.states import Status, StepStatus
 from tui.json_lines import Section
 from tui.kept import kept, removed
-from tui.steps import child, what
+from tui.steps import child, place_of, what
 from tui.text import safe
 from tui.units import count, elapsed, local
 from tui.words import WORDS, unicode_output
@@ -53,6 +53,8 @@ def _outcome(detail: JobDetail) -> Text:
     place = f"version {version.number} of {detail.job.versions}" + ("" if version.latest else ", not the latest")
     revision = "" if version.recipe_revision is None else f" r{version.recipe_revision}"
     asked = f"by {safe(version.requested_by)}" if version.requested_by else ""
+    if detail.parent:
+        asked = f"called by {safe(place_of(detail.parent))}"
     parts = [place, f"{safe(detail.job.recipe)}{revision}", _mode(version), asked]
     return Text.assemble(mark(version.status), DOT, (DOT.join(part for part in parts if part), ""))
 

@@ -231,7 +231,7 @@ async def test_steps_that_are_no_actions_say_what_they_are_and_came_to(automatio
     automation.steps = (
         step("1", "s1", done, kind="set", output={"a": 1}),
         step("2", "s2", StepStatus.RUNNING, kind="repeat", output={"count": 12}),
-        *(step(f"2[{turn}].do.1", "s2_do_1", done, "log.write") for turn in range(3)),
+        *(step(f"2[{turn}].do.1", "s2_do_1", done, "log.write") for turn in range(2)),
         step("3", "guarded", StepStatus.HANDLED, kind="monitor", output={"tries": [{}, {}]},
              error=Error("no\x1b answer", "http", "3.monitor.1")),
         step("4", "s4", done, kind="stop", output={"status": "succeeded", "reason": "[b]enough[/b]"}),
@@ -239,7 +239,7 @@ async def test_steps_that_are_no_actions_say_what_they_are_and_came_to(automatio
     )  # fmt: skip
     async with running(automation) as seen:
         await opened(seen)
-        await seen.sees("1 set ", "2 repeat 3 of 12", "3 guarded monitor 3 tries, handled no^[ answer",
+        await seen.sees("1 set ", "2 repeat 2 of 12", "3 guarded monitor 3 tries, handled no^[ answer",
                         "4 stop succeeded: [b]enough[/b]")
         assert "s2_do_1" not in seen.text()
 
@@ -259,7 +259,9 @@ async def test_enter_goes_from_a_call_to_its_job_and_from_a_called_job_to_its_ca
     async with running(automation) as seen:
         await opened(seen)
         await seen.sees("called by 812.1 at 4[0].do.1")
-        await seen.press("g", "enter")
+        await seen.press("g")
+        await seen.sees("  called by 812.1 at 4[0].do.1\n")
+        await seen.press("enter")
         await seen.sees("version 1 of 2", "Enter opens job 812", "4[0].do.1 call sync job 812 succeeded")
         assert "called by" not in seen.text()
         await seen.press("enter")
