@@ -183,8 +183,8 @@ class Points:
         points = self
 
         @contextmanager
-        def write(database: Database) -> Iterator[Any]:
-            with original(database) as connection:
+        def write(database: Database, kept: Any = None) -> Iterator[Any]:
+            with original(database, kept) as connection:
                 yield connection
                 points.meet("before a commit")
             points.meet("after a commit")
