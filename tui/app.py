@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 # Textual reads these when it is imported.
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -23,7 +25,8 @@ os.environ.setdefault("ESCDELAY", "250" if "SSH_CONNECTION" in os.environ else "
 from rich.text import Text
 from textual import events
 from textual.filter import LineFilter
-from textual.reactive import reactive
+from textual.reactive import var
+from textual.screen import Screen
 
 from core.automation import Automation, EngineState
 from core.errors import JobdeckError, UsageError
@@ -35,6 +38,7 @@ from tui.encoding import Encodable
 from tui.facts import notice
 from tui.hangup import when_gone
 from tui.keys import OrderedKeys
+from tui.narrow import Shown
 from tui.palette import ActionProvider
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
@@ -71,15 +75,17 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     MODES = {"jobs": ReportScreen, "recipes": RecipesScreen}
     DEFAULT_MODE = "jobs"
 
-    engine_state: reactive[EngineState | None] = reactive(None)
-    recipe_notice: reactive[str] = reactive("")
-    said: reactive[Said] = reactive(Said(""))
+    # Screens watch these; the application itself has nothing to paint.
+    engine_state: var[EngineState | None] = var(None)
+    recipe_notice: var[str] = var("")
+    said: var[Said] = var(Said(""))
 
     def __init__(self, automation: Automation) -> None:
         super().__init__()
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
         self.messages: deque[Said] = deque(maxlen=LOG)
+        self._shown = Shown()
         self._said_at = 0.0
         self._encodable = [] if unicode_output() else [Encodable()]
         self._beats = 0
@@ -89,6 +95,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Watch the engine, and end tidily when told to."""
+        self.app_resume_signal.subscribe(self, lambda _: self._shown.forget(), immediate=True)
         self.set_interval(BEAT, self._beat)
         self._beat()
         if threading.current_thread() is threading.main_thread() and not self.is_headless:
@@ -104,6 +111,22 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         watchdog.daemon = True
         watchdog.start()
         self.exit(return_code=128 + number)
+
+    def on_ready(self) -> None:
+        """Take what the start has made out of the garbage collector's sight: it lives as long as the process, and a
+        full collection would look through it, and hold the event loop, for 40 ms."""
+        if not self.is_headless:
+            gc.freeze()
+
+    # What it draws
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        super()._display(screen, self._shown.narrow(renderable))
+
+    def on_resize(self) -> None:
+        """Draw all: what a terminal shows that was resized is not known, even if it has its old size again."""
+        self._shown.forget()
+        self.refresh(layout=True)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters of what is written, and one for what the terminal's encoding lacks."""
@@ -175,6 +198,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     def action_redraw(self) -> None:
         """Draw the whole screen anew."""
+        self._shown.forget()
         self.screen.refresh(layout=True)
 
     def action_interrupt(self) -> None:

@@ -1,4 +1,4 @@
-"""A compositor that writes only the cells that differ from what the terminal shows: fewer bytes on a slow line."""
+"""Writes only the cells that differ from what the terminal shows: fewer bytes on a slow line."""
 
 from __future__ import annotations
 
@@ -9,53 +9,70 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from rich.style import Style
-from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.strip import Strip
 
 Cell: TypeAlias = "tuple[str, Style | None]"
 """A character with its style; the second half of a wide one is an empty text."""
 
+_ERASE = "\x1b[K"
+"""To the end of the line (ECMA-48 EL), which every terminal knows."""
 _GAP = 8
 """Cells alike that cost less to write again than to jump over."""
 
 
-class NarrowCompositor(Compositor):
-    """Textual's compositor, but for partial updates, which shrink to the changed cells.
+class Shown:
+    """What the terminal shows, whichever screen drew it.
 
     Rests on private parts of Textual: held by the exact version in pyproject.toml and the tests over a pty.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._shown: dict[int, list[Cell]] = {}
+        self._lines: dict[int, list[Cell]] = {}
 
-    def render_full_update(self, simplify: bool = False) -> LayoutUpdate:
-        """Return an update of everything; what it writes is remembered."""
-        update = super().render_full_update(simplify)
-        return _Remembered(update, self._shown)
+    def forget(self) -> None:
+        """Have the next update written whole: the terminal was resized, left, or is to be drawn anew."""
+        self._lines.clear()
 
-    def render_partial_update(self) -> ChopsUpdate | None:
-        """Return an update of what differs from what was last written, None if nothing is dirty."""
-        update = super().render_partial_update()
-        return None if update is None else _Narrowed(update, self._shown)
+    def narrow(self, update: Any) -> Any:
+        """Return an update that writes what differs; what is no update of Textual's compositor is left alone."""
+        if isinstance(update, LayoutUpdate):
+            return _Whole(update, self)
+        if isinstance(update, ChopsUpdate):
+            return _Part(update, self)
+        return update
+
+    def change(self, x: int, y: int, strip: Strip, console: Console) -> Iterable[str]:
+        """Yield what brings a line to show `strip` from column `x` on."""
+        new = _cells(strip)
+        line = self._lines.setdefault(y, [])
+        line += [("", None)] * (x + len(new) - len(line))
+        old = line[x : x + len(new)]
+        for start, end in _runs(old, new):
+            blank = _blank(new, start, end) if x + end == len(line) else 0
+            yield Control.move_to(x + start, y).segment.text + strip.crop(start, end - blank).render(console)
+            if blank:
+                yield _ERASE
+        line[x : x + len(new)] = new
 
 
-class _Remembered(LayoutUpdate):
-    # What is written is told by `render_segments`: Textual may throw an update away unwritten.
+# What is written is told by `render_segments`: Textual may throw an update away unwritten.
 
-    def __init__(self, update: LayoutUpdate, shown: dict[int, list[Cell]]) -> None:
-        super().__init__([list(line) for line in update.strips], update.region)
+
+class _Whole(LayoutUpdate):
+    def __init__(self, update: LayoutUpdate, shown: Shown) -> None:
+        super().__init__(update.strips, update.region)
         self._shown = shown
 
     def render_segments(self, console: Console) -> str:
-        self._shown.clear()
+        written: list[str] = []
         for y, line in enumerate(self.strips, self.region.y):
-            self._shown[y] = [cell for strip in line for cell in _cells(strip)]
-        return super().render_segments(console)
+            written += self._shown.change(self.region.x, y, Strip.join(list(line)), console)
+        return "".join(written)
 
 
-class _Narrowed(ChopsUpdate):
-    def __init__(self, update: ChopsUpdate, shown: dict[int, list[Cell]]) -> None:
+class _Part(ChopsUpdate):
+    def __init__(self, update: ChopsUpdate, shown: Shown) -> None:
         super().__init__(update.chops, update.spans, update.chop_ends)
         self._shown = shown
 
@@ -64,17 +81,8 @@ class _Narrowed(ChopsUpdate):
         for y, left, right in self.spans:
             for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                 if strip is not None and x < right and end > left:
-                    written += self._changed(y, x, strip, console)
+                    written += self._shown.change(x, y, strip, console)
         return "".join(written)
-
-    def _changed(self, y: int, x: int, strip: Strip, console: Console) -> Iterable[str]:
-        new = _cells(strip)
-        line = self._shown.setdefault(y, [])
-        line += [("", None)] * (x + len(new) - len(line))
-        old = line[x : x + len(new)]
-        for start, end in _runs(old, new):
-            yield Control.move_to(x + start, y).segment.text + strip.crop(start, end).render(console)
-        line[x : x + len(new)] = new
 
 
 def _cells(strip: Strip) -> list[Cell]:
@@ -91,6 +99,21 @@ def _cells(strip: Strip) -> list[Cell]:
             elif cells:
                 cells[-1] = (cells[-1][0] + character, style)
     return cells
+
+
+def _blank(cells: list[Cell], start: int, end: int) -> int:
+    """Return how many cells before `end` show nothing at all, 0 where erasing them would save little."""
+    at = end
+    while at > start and cells[at - 1][0] == " " and _unseen(cells[at - 1][1]):
+        at -= 1
+    return end - at if end - at > len(_ERASE) else 0
+
+
+def _unseen(style: Style | None) -> bool:
+    if style is None or not style:
+        return True
+    marked = style.reverse or style.underline or style.underline2 or style.strike or style.overline
+    return not marked and (style.bgcolor is None or style.bgcolor.is_default)
 
 
 def _runs(old: list[Any], new: list[Any]) -> list[tuple[int, int]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from world import wait_until
@@ -65,6 +67,18 @@ class EngineProcess:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stop it (SIGSTOP) at a moment at which it is not writing: others can write to its store meanwhile."""
+        wait_until(self._frozen, "a moment at which the engine writes nothing")
+
+    def _frozen(self) -> bool:
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+        if _writable(self._workspace / ".jobdeck" / "jobdeck.db"):
+            return True
+        self.signal(signal.SIGCONT)
+        return False
+
     def ended(self, seconds: float = 60.0) -> int:
         """Wait until it has ended and return its exit status; one that does not end is killed."""
         try:
@@ -77,6 +91,15 @@ class EngineProcess:
         """Kill it and wait until it is gone."""
         self._process.kill()
         self._process.wait()
+
+
+def _writable(database: Path) -> bool:
+    with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
 
 def run_until_idle(workspace: Path, seconds: float = 300.0) -> None:

@@ -80,7 +80,7 @@ def test_a_second_engine_is_refused_while_the_first_is_frozen(tmp_path: Path, wo
     first = EngineProcess(workspace)
     try:
         first.started()
-        first.signal(signal.SIGSTOP)
+        first.freeze()
         second = EngineProcess(workspace)
         assert second.ended() == 1
         assert f"process {first.pid}" in second.said

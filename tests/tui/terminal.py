@@ -110,6 +110,17 @@ class Terminal:
         self._resize(columns, lines)
         os.killpg(self.process.pid, signal.SIGWINCH)
 
+    def redrawn(self) -> str:
+        """Lose what is shown, tell the program of a resize, and return the screen that it draws anew."""
+        self.wait_until_quiet()
+        with self._news:
+            self._stream.feed(b"\x1b[2J")
+            begin = len(self.received)
+            os.killpg(self.process.pid, signal.SIGWINCH)
+            self._news.wait_for(lambda: len(self.received) > begin, 15)
+        self.wait_until_quiet()
+        return self.text()
+
     def _read(self) -> None:
         while True:
             try:

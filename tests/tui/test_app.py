@@ -16,6 +16,7 @@ import pytest
 from piloted import Seen, in_app, running
 from rich.text import Text
 from stub_automation import StubAutomation
+from terminal import Terminal
 from textual import events
 
 from core.errors import UsageError
@@ -323,6 +324,18 @@ def test_a_signal_leaves_the_terminal_as_it_was(number: signal.Signals) -> None:
         assert b"\x1b[?1049l" in tty.received
     finally:
         tty.close()
+
+
+def test_after_the_editor_the_screen_is_whole_again() -> None:
+    here = Path(__file__).parent
+    program = RUN.format(root=str(here.parent.parent), helpers=str(here))
+    with Terminal([sys.executable, "-c", program], environment={"EDITOR": r"printf \033[2Jscribbled"}) as terminal:
+        terminal.wait_for("no engine")
+        terminal.written_by("2")
+        before = terminal.wait_for("started")
+        terminal.written_by("e")
+        after = terminal.wait_for(lambda screen: "sync is unchanged" in screen)
+        assert after.replace("sync is unchanged: r3", "").split() == before.split()
 
 
 def test_it_ends_when_the_terminal_is_gone() -> None:

@@ -588,6 +588,13 @@ def test_what_a_key_writes_stays_within_its_budget(workspace: Path) -> None:
         at = len(terminal.received)
         terminal.wait_until_quiet(1.5)
         assert len(terminal.received) == at
+        there_and_back = len(terminal.written_by("\r")) + len(terminal.written_by("\x1b"))
+        terminal.written_by("\r")
+        pane = len(terminal.written_by("\t"))
+        terminal.written_by("\x1b")
+        message = len(terminal.written_by("-"))
+    assert there_and_back <= 5_000
+    assert max(pane, message) <= 200
     assert max(spent["j"], spent["k"], spent["l"]) <= 200
     assert spent[" "] <= 200
     assert max(spent["\x1b[6~"], spent["\x1b[5~"], spent["G"], spent["g"]) <= 1_700
@@ -597,11 +604,23 @@ def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path) -> None:
     """Only differences are written: whatever the keys, no stale cell may be left."""
     with jobdeck(workspace) as terminal:
         shown_on(terminal)
-        for key in ("j", "\x1b[6~", " ", "v", "j", "j", "s", "G", "!", "\x1b", "k", "h", "\x1b[5~"):
-            terminal.written_by(key)
-        before = terminal.text()
-        terminal.written_by("\x0c")
-        assert terminal.text() == before
+        for keys, then in _WALK:
+            terminal.written_by(keys)
+            terminal.wait_for(lambda screen, then=then: re.search(then, screen) is not None)
+            terminal.wait_until_quiet()
+            before = terminal.text()
+            assert terminal.redrawn() == before, keys
+
+
+_WALK = (
+    ("j\x1b[6~ vjjs", "oldest first · 4 marked"), ("G!", "failed — [0-9,]+ of"), ("\x1b", "all — 3,000 jobs"),
+    ("kh\x1b[5~", "all — 3,000 jobs"), ("\r", r"jobs > \d+\.1"), ("\tj", r"jobs > \d+\.1"),
+    ("\x1b", "all — 3,000 jobs"), ("H", "1 version"), ("\x1b", "all — 3,000 jobs"),
+    ("?x", "keys of"), ("\x1b", "all — 3,000 jobs"), (":fil", "filter by text"), ("\x1b", "all — 3,000 jobs"),
+    ("2", "recipe"), ("1", "all — 3,000 jobs"),
+    ("/wonka\r", r'text "wonka" — [0-9,]+ of'), ("r", "put it back"), ("t", "Cancel"),
+)
+"""Keys, and what the screen says once what they ask for is there."""
 
 
 def test_keys_of_one_read_go_where_those_before_them_led(workspace: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +18,6 @@ from data.states import Status
 from tui.actions import bindings
 from tui.columns import COLUMNS
 from tui.dialogs import Choice
-from tui.narrow import NarrowCompositor
 from tui.screens.base import DeckScreen
 from tui.text import safe
 from tui.units import count
@@ -50,7 +48,6 @@ class ReportScreen(DeckScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = NarrowCompositor()
         self._typing: Timer | None = None
         self._none_under_cursor = True
 
@@ -65,9 +62,6 @@ class ReportScreen(DeckScreen):
     def on_mount(self) -> None:
         self.set_focus(self.table)
         self.table.change(JobFilter(), Sort())
-        # What the start made lives as long as the process; a full collection would look through it for 40 ms, and the
-        # event loop with it.
-        self.call_after_refresh(gc.freeze)
 
     @property
     def table(self) -> JobTable:
