@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from data.errors import StoreError
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The revision of migrations/ that this code reads and writes."""
 
 BUSY_TIMEOUT_S = 30.0

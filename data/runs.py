@@ -84,7 +84,7 @@ def waiting_recipes(connection: Connection) -> list[int]:
         found.append(last)
 
 
-_QUEUED = text("status = 'queued'")
+_QUEUED = text("status = 'queued' AND waits IS 0")
 _NEXT_WAITING = (
     select(versions.c.recipe_id)
     .where(_QUEUED, versions.c.recipe_id > bindparam("last"))
@@ -126,7 +126,7 @@ _LATEST_REVISION = select(func.max(revisions.c.id)).where(revisions.c.recipe_id 
 _queue = versions.alias("queue")
 _NEXT_QUEUED = (
     select(_queue.c.id)
-    .where(text("queue.status = 'queued'"), _queue.c.recipe_id == bindparam("recipe"))
+    .where(text("queue.status = 'queued' AND queue.waits IS 0"), _queue.c.recipe_id == bindparam("recipe"))
     .order_by(_queue.c.priority.desc(), _queue.c.id)
     .limit(bindparam("limit"))
 )

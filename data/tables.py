@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -122,6 +123,8 @@ objects = Table(
     Column("present", Boolean, nullable=False),
     Column("mark", Text),
     Column("stamp", Text),
+    # When a poll last saw that an object changed whose trigger makes no event of that (`*.new`).
+    Column("changed_at", Moment),
     sqlite_with_rowid=False,
 )
 
@@ -136,12 +139,16 @@ jobs = Table(
     Column("received_at", Moment, nullable=False),
     Column("trigger_expired_at", Moment),
     Column("trigger_expired_by", Text),
+    # What the event tells of: the key without incarnation and stamp; null where the trigger knows no objects.
+    Column("object_key", Text),
     Index("jobs_by_recipe", "recipe_id", "id"),
     # The recipe at the end lets a filter by it walk the order without looking at the rows.
     Index("jobs_by_title", "title", "id", "recipe_id"),
     Index("jobs_by_event_key", "event_key", "id", "recipe_id"),
     **_KEEP_IDS,
 )
+Index("jobs_by_object", jobs.c.recipe_id, jobs.c.object_key, jobs.c.id,
+      sqlite_where=jobs.c.object_key.is_not(None), postgresql_where=jobs.c.object_key.is_not(None))
 
 # Keys outlive payloads, jobs' data and even events that made no job: an old event never becomes new.
 event_keys = Table(
@@ -169,6 +176,50 @@ holds = Table(
     Column("reason", Text, nullable=False),
     Column("held_by", Text, nullable=False),
     Column("held_at", Moment, nullable=False),
+)
+
+# Bulk reruns. A batch is what was asked and how it goes; its versions are the queue, `batch_jobs` the frozen list.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    # Why it is paused, or was canceled.
+    Column("reason", Text),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", Moment, nullable=False),
+    Column("note", Text),
+    Column("plan", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("order", Text, nullable=False),
+    # Jobs a second at the most.
+    Column("rate", Float),
+    # How many run before somebody says yes to the rest; null once that was said.
+    Column("canary", Integer),
+    # How many failures, or which part of those that ended (0 to 1), pause it.
+    Column("stop_failures", Integer),
+    Column("stop_share", Float),
+    # The last job of the list that was queued or refused; null while none is, and once all are.
+    Column("queued_to", Integer),
+    Column("whole", Boolean, nullable=False, server_default=text("0")),
+    Column("finished_at", Moment),
+    **_KEEP_IDS,
+)
+Index("batches_open", batches.c.id, sqlite_where=batches.c.finished_at.is_(None),
+      postgresql_where=batches.c.finished_at.is_(None))
+
+batch_jobs = Table(
+    "batch_jobs",
+    metadata,
+    Column("batch_id", ForeignKey("batches.id"), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    # The version that it makes, and the revision that this runs: pinned when the batch was made.
+    Column("number", Integer),
+    Column("revision_id", ForeignKey("revisions.id")),
+    # Why the job is not rerun.
+    Column("code", Text),
+    Column("message", Text),
+    sqlite_with_rowid=False,
 )
 
 versions = Table(
@@ -206,6 +257,12 @@ versions = Table(
     Column("error_group", Text),
     Column("report", Json),
     Column("warnings", Json),
+    # The bulk rerun that made it; `waits` while that has not let it go yet: nobody claims it then.
+    Column("batch_id", ForeignKey("batches.id")),
+    Column("waits", Boolean, nullable=False, server_default=text("0")),
+    # Who asked to cancel it, and when; of one that runs it is a request.
+    Column("canceled_by", Text),
+    Column("canceled_at", Moment),
     # Whether retention has removed its data; of all versions of a job at once.
     Column("expired", Boolean, nullable=False, server_default=text("0")),
     UniqueConstraint("job_id", "number"),
@@ -226,7 +283,11 @@ _partial("one_latest_version", versions.c.job_id, unique=True, where=LATEST)
 _partial("one_running_per_key", versions.c.serial_key, unique=True,
          where=text("status = 'running' AND serial_key IS NOT NULL"))
 _partial("versions_queued", versions.c.recipe_id, versions.c.priority.desc(), versions.c.id,
-         where=text("status = 'queued'"))
+         where=text("status = 'queued' AND waits IS 0"))
+_partial("versions_by_batch", versions.c.batch_id, versions.c.status, versions.c.waits, versions.c.job_id,
+         where=text("batch_id IS NOT NULL"))
+_partial("versions_by_error", versions.c.error_group, versions.c.id, where=text("error_group IS NOT NULL"))
+_partial("versions_canceled", versions.c.id, where=text("status = 'running' AND canceled_at IS NOT NULL"))
 _partial("versions_running", versions.c.owner, where=text("status = 'running'"))
 _partial("versions_by_revision", versions.c.revision_id, versions.c.id, where=text("revision_id IS NOT NULL"))
 # The report's orders (data/order.py). The status comes first, so that any choice of statuses walks only its own rows,
@@ -280,6 +341,42 @@ calls = Table(
     sqlite_with_rowid=False,
 )
 
+# What a plan said, so that whoever goes ahead with it later is told what has moved.
+plans = Table(
+    "plans",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("made_at", Moment, nullable=False),
+    Column("content", Json, nullable=False),
+)
+
+# Events taken through a revision without its writes: never versions.
+rehearsals = Table(
+    "rehearsals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    # The number of the version that it is compared with.
+    Column("version", Integer, nullable=False),
+    Column("revision_id", ForeignKey("revisions.id"), nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("content", Json, nullable=False),
+    Index("rehearsals_by_job", "job_id", "id"),
+    **_KEEP_IDS,
+)
+
+error_notes = Table(
+    "error_notes",
+    metadata,
+    Column("error_group", Text, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("noted_by", Text, nullable=False),
+    Column("noted_at", Moment, nullable=False),
+)
+
+# Append-only: triggers refuse every change of what is there.
 audit = Table(
     "audit",
     metadata,

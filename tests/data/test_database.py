@@ -152,7 +152,9 @@ def test_a_damaged_store_never_gives_anything_but_a_sentence(path):
         connection.execute(text("INSERT INTO recipes (id, name, started, present) VALUES (1, 'r', 1, 1)"))
         for n in range(1, 200):
             values = {"n": n, "title": f"job {n} " + "x" * 200}
-            connection.execute(text("INSERT INTO jobs VALUES (:n, 1, 'k' || :n, :title, :n, NULL, NULL)"), values)
+            columns = "id, recipe_id, event_key, title, received_at"
+            insert = f"INSERT INTO jobs ({columns}) VALUES (:n, 1, 'k' || :n, :title, :n)"
+            connection.execute(text(insert), values)
             connection.execute(
                 text(
                     "INSERT INTO versions (job_id, recipe_id, number, latest, status, mode, requested_by,"
