@@ -14,11 +14,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from core import reruns, retention
+from core.batches import Batches
 from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
 from core.events import make_event, storable
 from core.expressions import Condition, ExpressionError, compile_condition, to_text
@@ -26,7 +26,8 @@ from core.layout import laid_out
 from core.library import Library
 from core.lock import FILE as LOCK_FILE
 from core.lock import holder
-from core.reruns import Plan, Rerun, Selection, Standing
+from core.planning import Planner
+from core.reruns import WHOLE, How, Plan, Rerun, Selection
 from core.retention import Purged, Terms
 from core.settings import Settings, load
 from core.store import database_of
@@ -44,7 +45,6 @@ from data.records import (
     JsonValue,
     Problem,
     RecipeState,
-    Refusal,
     Revision,
     Sort,
     Version,
@@ -100,6 +100,8 @@ class Automation:
     settings: Settings
     trials: Trials
     """Recipes tried out: tests, dry runs, saved events, coverage."""
+    batches: Batches
+    """Bulk reruns, seen and steered."""
 
     def __init__(self, workspace: Path) -> None:
         """Open the workspace's store, migrating an older one; raises WorkspaceError or StoreError."""
@@ -109,6 +111,8 @@ class Automation:
         self._library = Library(workspace, self._database, self._write)
         self._terms = Terms(self._database, self._library, self.settings)
         self.trials = Trials(workspace, self.settings, self._database, self._library)
+        self._planner = Planner(self._database, self._library, self.settings, self._write)
+        self.batches = Batches(self._database, self._write)
         self._watching = threading.Lock()
 
     def close(self) -> None:
@@ -137,7 +141,7 @@ class Automation:
 
     def jobs(self, filter: JobFilter, sort: Sort, limit: int | None = None) -> Iterable[Job]:
         """Yield the jobs of a filter with `rerun_blocked` filled in."""
-        standings = self._standings()
+        standings = self._planner.standings()
         for job in self.report(filter, sort).iterate(limit):
             yield replace(job, rerun_blocked=reruns.refusal(job, standings.get(job.recipe)))
 
@@ -147,7 +151,7 @@ class Automation:
             found = jobs_of(connection, [job_id]).get(job_id)
         if found is None:
             raise NotFound(f"there is no job {job_id}")
-        blocked = reruns.refusal(found, self._standings().get(found.recipe))
+        blocked = reruns.refusal(found, self._planner.standings().get(found.recipe))
         return replace(self._terms.told([found])[0], rerun_blocked=blocked)
 
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
@@ -185,96 +189,22 @@ class Automation:
 
     # Rerunning
 
-    def plan(self, selection: Selection) -> Plan:
-        """Return what rerunning a selection would do. Reads the recipes' files and stores changed ones first."""
-        return self._planned(selection)[0]
+    def plan(self, selection: Selection, how: How = WHOLE, *, digest: str | None = None) -> Plan:
+        """Return what rerunning a selection would do. Reads the recipes' files and stores changed ones first.
 
-    def _planned(self, selection: Selection) -> tuple[Plan, dict[int, int]]:
-        """Return the plan, and the latest version of each job that would run."""
-        standings = self._standings()
-        jobs, refused = self._selected(selection)
-        blocked = [(job, self._blocked(job, selection, standings)) for job in jobs]
-        refused += [why for _, why in blocked if why is not None]
-        wanted = sorted((job for job, why in blocked if why is None), key=lambda job: job.id)
-        ids = tuple(job.id for job in wanted)
-        with self._database.read() as connection:
-            ran = store.latest_revisions(connection, ids)
-            completed = store.completed_writes(connection, ids)
-        plan = Plan(
-            selection,
-            ids,
-            tuple(sorted(refused, key=lambda one: one.id)),
-            reruns.changes(ran, wanted, standings),
-            reruns.repeats(completed, {one.state.id: one for one in standings.values()}),
-            _digest(wanted, refused, standings),
-        )
-        return plan, {job.id: job.versions for job in wanted}
-
-    def _selected(self, selection: Selection) -> tuple[list[Job], list[Refusal]]:
-        if selection.filter is not None:
-            found = self.report(selection.filter, Sort("id", descending=False)).iterate()
-            return [job for job in found if job.id not in selection.excluded], []
-        ids = list(dict.fromkeys(selection.ids or ()))
-        with self._database.read() as connection:
-            there = jobs_of(connection, ids)
-        return list(there.values()), [reruns.no_such_job(id) for id in ids if id not in there]
-
-    @staticmethod
-    def _blocked(job: Job, selection: Selection, standings: Mapping[str, Standing]) -> Refusal | None:
-        if selection.version is not None and selection.version != job.versions:
-            return reruns.not_latest(job.id, selection.version, job.versions)
-        return reruns.refusal(job, standings.get(job.recipe))
-
-    def _standings(self) -> dict[str, Standing]:
-        states = self._library.refresh()
-        return {state.name: reruns.standing(state, self._library.loaded(state), self.settings) for state in states}
-
-    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
-        """Queue a new version of each job that can be rerun; the others are in `refused`.
-
-        With `plan`, a digest, nothing is done unless that plan still holds: raises Refused (`plan_changed`).
+        Raises Refused (`plan_changed`) where it is no longer the plan with this digest, if one is given.
         """
-        planned, latest = self._planned(selection)
-        if plan is not None and plan != planned.digest:
-            raise reruns.plan_changed(plan, planned)
-        queued: list[int] = []
-        lost: list[int] = []
-        ids = iter(planned.requested)
-        while chunk := list(islice(ids, CHUNK)):
-            taken = self._queue({id: latest[id] for id in chunk}, by, note)
-            queued += [id for id in chunk if id in taken]
-            lost += [id for id in chunk if id not in taken]
-        refused = [*planned.refused, *self._refusals(lost)]
-        return Rerun(tuple(queued), tuple(sorted(refused, key=lambda one: one.id)), None, planned.digest)
+        return self._planner.plan(selection, how, digest=digest)
 
-    def _queue(self, latest: Mapping[int, int], by: str, note: str | None) -> set[int]:
-        """Queue the version after the given one of each job, where that is still the latest; return those queued."""
-        now = dt.datetime.now(dt.UTC)
+    def rerun(
+        self, selection: Selection, how: How = WHOLE, *, by: str, note: str | None = None, plan: str | None = None
+    ) -> Rerun:
+        """Queue a new version of each job that can be rerun; the others are in `refused`. More than one are a batch.
 
-        def write(connection: Any) -> set[int]:
-            last = recipe_store.last_revisions(connection)
-            jobs = jobs_of(connection, list(latest))
-            names = {revision.recipe: revision.id for revision in last.values()}
-            return {
-                id
-                for id, number in latest.items()
-                if store.add_version(
-                    connection, id, number + 1, names[jobs[id].recipe], mode="start", by=by, note=note,
-                    now=now,
-                )
-            }
-
-        return self._write(write)
-
-    def _refusals(self, ids: Sequence[int]) -> list[Refusal]:
-        standings = self._standings() if ids else {}
-        with self._database.read() as connection:
-            there = jobs_of(connection, ids)
-        # A version that another queued meanwhile may have ended by now: it is the latest, and not what was asked for.
-        return [
-            reruns.refusal(job, standings.get(job.recipe)) or reruns.not_latest(job.id, job.versions - 1, job.versions)
-            for job in there.values()
-        ]
+        With `plan`, a digest, nothing is done unless that plan still holds. Raises Refused: `plan_changed`, and
+        `note_missing` where so many jobs want a note.
+        """
+        return self._planner.rerun(selection, how, by=by, note=note, plan=plan)
 
     def resolve(
         self, job_id: int, path: str, *, happened: bool, output: JsonValue = None, by: str
@@ -464,14 +394,6 @@ class Automation:
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-def _digest(wanted: Iterable[Job], refused: Iterable[Refusal], standings: Mapping[str, Standing]) -> str:
-    jobs = list(wanted)
-    used = {job.recipe for job in jobs}
-    loaded = [standings[name].loaded for name in used]
-    revisions = [(one.state.name, one.revision.number) for one in loaded if one is not None]
-    return reruns.digest([(job.id, job.versions) for job in jobs], refused, revisions)
 
 
 def _event_key(keyed: Condition | None, data: JsonValue) -> str:

@@ -97,6 +97,13 @@ class Journal:
         """Return what is recorded of the step at `path`, by this attempt or a former one."""
         return self._records.get(path)
 
+    def take_over(self, records: Iterable[StepRecord]) -> None:
+        """Record, with the next write, what an earlier version did as done; what this version has recorded stays."""
+        for record in records:
+            if record.path not in self._records:
+                self._put(replace(record, started_at=self._clock()))
+        self._next = 1 + max((record.ordinal for record in self._records.values()), default=0)
+
     def begin(
         self, path: str, step_id: str, *, index: tuple[int, ...] = (), action: str | None = None,
         effect: str | None = None, on_doubt: str | None = None, input: JsonValue = None, has_input: bool = False,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from core.connectors.declare import Feed, Trigger, Watcher
 from core.parsing.fields import Fields
 from core.parsing.inputs import check_inputs, connection_name, validate_inputs
-from core.parsing.nodes import Mapping, Node, Problems, Scalar, decode, kind, leaves, read
+from core.parsing.nodes import Mapping, Node, Problems, Scalar, decode, kind, leaves, plain, read
 from core.parsing.steps import Known, StepReader
 from core.parsing.terms import Scope, Terms, is_template
 from core.recipe import Recipe, Retention, Started
 from core.wording import listed, shown, unknown
+from data.records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.registry import Registry
@@ -52,6 +53,12 @@ def parse(
         registry = all_connectors()
     known = Known(registry.actions, connections, recipes, calls, own=name)
     return _RecipeReader(problems, root, registry, known).recipe(name, file)
+
+
+def plain_steps(text: str) -> JsonValue:
+    """Return the steps that a valid recipe's text declares, as plain values: to be compared, not run."""
+    root, _ = read(text, "")
+    return plain(root).get("steps")
 
 
 class _RecipeReader:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import Refused
 from core.library import Loaded, connections_of
@@ -28,6 +30,40 @@ class Selection:
     """Of a single job: the version that was looked at. One that is not the latest is refused (`not_latest`)."""
 
 
+MODES = ("start", "failed")
+REVISIONS = ("latest", "original")
+ORDERS = ("strict", "key", "any")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How jobs are to be rerun; all but `mode` and `revision` is of a bulk rerun only."""
+
+    mode: str = "start"
+    """`start`, or `failed`: recorded outputs are reused up to the failed step."""
+    revision: str = "latest"
+    """`latest`, or `original`: the revision of version 1."""
+    order: str = "key"
+    """`strict`: one after the other; `key`: so for the jobs of an object, others beside them; `any`: no order."""
+    rate: float | None = None
+    """Jobs a second at the most."""
+    canary: int | None = None
+    """How many run first; then the rest wants a yes."""
+    stop_failures: int | None = None
+    """How many failures pause the rest."""
+    stop_share: float | None = None
+    """Which part of those that ended, from 0 to 1, may fail before the rest is paused."""
+
+    @property
+    def version_mode(self) -> str:
+        """The mode of the versions that this makes, as their rows and histories say it."""
+        return "original" if self.revision == "original" else self.mode
+
+
+WHOLE = How()
+"""The whole recipe, at its latest revision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repeat:
     """A writing step that an earlier version completed and that would happen again."""
@@ -46,6 +82,19 @@ class RevisionChange:
     ran: int | None
     will_run: int
     jobs: int
+    diff: tuple[str, ...] = ()
+    """Lines of the unified diff from the one to the other; none where they are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A job whose rerun cannot do what one may hope: its object has moved on."""
+
+    job_id: int
+    newer: int | None
+    """The newest job of the same object, where there is a newer one."""
+    changed_at: dt.datetime | None = None
+    """When a `new` trigger saw that the object has changed, which makes no job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +107,10 @@ class Plan:
     revisions: tuple[RevisionChange, ...]
     repeats: tuple[Repeat, ...]
     digest: str
+    how: How = WHOLE
+    stale: tuple[Stale, ...] = ()
+    estimate_ms: int | None = None
+    """How long it may take, by how long the jobs took when they last ran; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,24 +195,36 @@ def no_such_job(job_id: int) -> Refusal:
     return Refusal(job_id, "no_such_job", f"there is no job {job_id}")
 
 
-def plan_changed(expected: str, plan: Plan) -> Refused:
-    """Return the refusal of a rerun whose plan no longer holds."""
+def not_failed(job: Job) -> Refusal:
+    """Return the refusal to go on from the failed step of a job that has none."""
+    message = f"its latest version is {job.status.value} and names no failed step: rerun it from the start"
+    return Refusal(job.id, "not_failed", message)
+
+
+def recipe_changed(job_id: int, step: str, failed: str) -> Refusal:
+    """Return the refusal to go on from a failed step where the recipe before it is another now."""
+    message = f"the recipe has changed at step {step}, before step {failed}, which failed: rerun it from the start"
+    return Refusal(job_id, "recipe_changed", message)
+
+
+def no_revision(job_id: int) -> Refusal:
+    """Return the refusal to rerun at the original revision where version 1 never ran one."""
+    return Refusal(job_id, "no_revision", "its version 1 ran no revision: rerun it at the latest")
+
+
+def note_missing(jobs: int, above: int) -> Refused:
+    """Return the refusal of a bulk rerun that does not say why."""
+    return Refused("note_missing", f"{jobs:,} jobs are more than {above}: say why, with a note ([rerun] note_above)")
+
+
+def plan_changed(expected: str, plan: Plan, moved: Iterable[str]) -> Refused:
+    """Return the refusal of a rerun whose plan no longer holds; `moved` says what is another now."""
+    told = "; ".join(moved) or "it is not remembered what it said"
     return Refused(
         "plan_changed",
-        f"the plan {expected} no longer holds: {len(plan.requested)} would run now and {len(plan.refused)} not "
-        f"(plan {plan.digest}); look again, then go",
+        f"the plan {expected} no longer holds: {told}. {len(plan.requested):,} would run now and "
+        f"{len(plan.refused):,} not (plan {plan.digest}); look again, then go",
     )
-
-
-def changes(ran: Mapping[int, tuple[int, int | None]], jobs: Sequence[Job], recipes: Mapping[str, Standing]
-            ) -> tuple[RevisionChange, ...]:
-    """Return from which revision to which the jobs of each recipe would go, most jobs first."""
-    counted: Counter[tuple[str, int | None, int]] = Counter()
-    for job in jobs:
-        loaded = recipes[job.recipe].loaded
-        if loaded is not None:
-            counted[job.recipe, ran[job.id][1], loaded.revision.number] += 1
-    return tuple(RevisionChange(*key, count) for key, count in counted.most_common())
 
 
 def repeats(
@@ -185,9 +250,64 @@ def _would_act(recipe: Recipe, path: str, action: str) -> bool:
     return any(step.path == path and step.action.name == action for step in acting)
 
 
-def digest(
-    requested: Iterable[tuple[int, int]], refused: Iterable[Refusal], revisions: Iterable[tuple[str, int]]
-) -> str:
-    """Return what names a plan: it differs as soon as a job, its latest version, a refusal or a revision does."""
-    plan = [sorted(requested), sorted((one.id, one.code) for one in refused), sorted(revisions)]
-    return hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:16]
+def estimate_ms(jobs: Iterable[Job], recipes: Mapping[str, Standing], slots: int, rate: float | None) -> int | None:
+    """Return how long jobs may take together, by how long each took when it last ran; None where none did.
+
+    Each recipe runs as many at once as it may; the slots are shared by all.
+    """
+    took: Counter[str] = Counter()
+    number = 0
+    for job in jobs:
+        number += 1
+        took[job.recipe] += job.duration_ms or 0
+    if not took.total():
+        return None
+    loaded = {name: recipes[name].loaded for name in took}
+    alone = [ms / min(one.recipe.concurrency, slots) for name, ms in took.items() if (one := loaded[name]) is not None]
+    paced = number / rate * 1000 if rate else 0.0
+    return round(max(*alone, took.total() / slots, paced))
+
+
+# What a plan said, and what is another now
+
+
+def content(
+    requested: Iterable[tuple[int, int]], refused: Iterable[Refusal], revisions: Mapping[str, int], how: How
+) -> dict[str, Any]:
+    """Return what a plan comes to: another one as soon as a job, its latest version, a refusal or a revision is."""
+    return {
+        "requested": {str(id): number for id, number in sorted(requested)},
+        "refused": {str(one.id): one.code for one in sorted(refused, key=lambda one: one.id)},
+        "revisions": dict(sorted(revisions.items())),
+        "how": [how.mode, how.revision],
+    }
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return what names a plan."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def moves(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what has moved between two contents of plans, in words."""
+    if before is None:
+        return
+    for told, here, there in (
+        ("no longer run", before["requested"], now["requested"]), ("run too", now["requested"], before["requested"]),
+    ):
+        if other := [id for id in here if id not in there]:
+            yield f"{len(other):,} {told} ({_some(other, now['refused'])})"
+    again = [id for id, number in now["requested"].items() if before["requested"].get(id, number) != number]
+    if again:
+        yield f"{len(again):,} ran meanwhile ({_some(again, {})})"
+    other = [id for id, code in now["refused"].items() if before["refused"].get(id, code) != code]
+    if other:
+        yield f"{len(other):,} are refused for another reason ({_some(other, now['refused'])})"
+    for name, number in now["revisions"].items():
+        if before["revisions"].get(name, number) != number:
+            yield f"{name} would run r{number}, not r{before['revisions'][name]}"
+
+
+def _some(ids: Sequence[str], codes: Mapping[str, str]) -> str:
+    named = ", ".join(f"{id}: {codes[id]}" if id in codes else id for id in ids[:3])
+    return named + (", …" if len(ids) > 3 else "")

@@ -18,10 +18,12 @@ from core.dispatch.embedded import EmbeddedDispatcher
 from core.errors import JobdeckError, NotFound, WorkspaceError
 from core.events import make_event
 from core.expressions import compile_condition
+from core.feeding import Feeder
 from core.library import Library, Loaded
 from core.listener import Listener
 from core.lock import EngineLock
 from core.polling import Polling
+from core.reruns import Standing, standing
 from core.retention import Purging, Rule, rules_of
 from core.runs import Runs, World, world_of
 from core.settings import FILE as SETTINGS_FILE
@@ -70,7 +72,7 @@ class Engine:
         self._polling = Polling(self._database, self._writer.call, self._source) if polls else None
         self._dispatcher = EmbeddedDispatcher(
             self._database, self._writer, self._boot, settings.engine.slots, lambda id: self._loaded.get(id),
-            self._runs.carry_out,
+            self._runs.carry_out, Feeder(self._database, self._writer, self._standings).feed,
         )
         self._purging = Purging(self._database, self._writer, self._rules)
         self._listener = self._listening(world) if listens else None
@@ -146,6 +148,10 @@ class Engine:
 
     def _named(self, name: str) -> Loaded | None:
         return next((loaded for loaded in self._loaded.values() if loaded.state.name == name), None)
+
+    def _standings(self) -> dict[str, Standing]:
+        settings = self._runs.world.settings
+        return {one.name: standing(one, self._loaded.get(one.id), settings) for one in self._states}
 
     def _known_problems(self, recipe_id: int) -> Any:
         return next((state.problems for state in self._states if state.id == recipe_id), ())

@@ -18,6 +18,7 @@ from core.groups import error_group
 from core.journal import Fenced, Journal, Masking
 from core.library import Library, Loaded
 from core.recipe import Recipe
+from core.resuming import taken_over
 from core.settings import Settings
 from core.walking import Child, Outcome, Parked, Run, Surroundings
 from data import calls, jobs
@@ -29,6 +30,9 @@ from data.states import ENDED, Status
 from data.writer import Writer
 
 _log = logging.getLogger(__name__)
+
+RERUNS = ("start", "failed", "original")
+"""The modes of versions that somebody's rerun made."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Runs:
         else:
             walk = Walk(recipe, claimed.event, _facts(claimed, number), journal, self._surroundings(claimed, world))
             outcome = self._walked(walk)
-            told = condition_now(recipe, claimed.event, world.settings.props, began) if claimed.mode == "start" else ()
+            told = condition_now(recipe, claimed.event, world.settings.props, began) if claimed.mode in RERUNS else ()
             warnings = tuple(dict.fromkeys((*claimed.warnings, *told, *outcome.warnings)))
             settled = _end(began, outcome.status, outcome.error, outcome.report, warnings, recipe)
         journal.settle(settled)
@@ -119,10 +123,22 @@ class Runs:
 
     def _journal(self, claimed: Claimed, world: World, resumed: bool) -> Journal:
         earlier = self._earlier(claimed) if resumed or claimed.token.attempt > 1 else ()
-        return Journal(
+        journal = Journal(
             self._writer, claimed.token, earlier, clock=lambda: dt.datetime.now(dt.UTC),
             masking=world.masking, completed=lambda *step: self._completed(claimed, *step),
         )
+        if claimed.mode == "failed":
+            journal.take_over(self._taken_over(claimed))
+        return journal
+
+    def _taken_over(self, claimed: Claimed) -> list[StepRecord]:
+        """Return what a version that goes on from the failed step reuses of the one before it."""
+        with self._database.read() as connection:
+            before = jobs.version(connection, claimed.job_id, claimed.number - 1)
+            if before is None or before.error is None or before.error.step is None:
+                return []
+            records = jobs.step_records(connection, before.id)
+        return taken_over(records, before.error.step, f"{claimed.job_id}.{before.number}")
 
     def _earlier(self, claimed: Claimed) -> list[StepRecord]:
         with self._database.read() as connection:

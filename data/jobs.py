@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select, text, update
+from sqlalchemy import Connection, Row, Select, exists, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, TEST, error_columns
@@ -137,21 +137,34 @@ def add_version(
     return True
 
 
-def latest_revisions(connection: Connection, job_ids: Sequence[int]) -> dict[int, tuple[int, int | None]]:
-    """Return by job id the latest version's number, and the number of the revision that it ran, or will."""
-    found: dict[int, tuple[int, int | None]] = {}
+class Ran(NamedTuple):
+    """The ids of the revisions that a job's latest version ran, or will, and that its version 1 ran; None for none."""
+
+    latest: int | None
+    original: int | None
+
+
+def ran(connection: Connection, job_ids: Sequence[int]) -> dict[int, Ran]:
+    """Return by job id which revisions have run."""
+    first = versions.alias("first_version")
+    found: dict[int, Ran] = {}
     for start in range(0, len(job_ids), 500):
         rows = connection.execute(
-            select(versions.c.job_id, versions.c.number, revisions.c.number)
-            .join(revisions, revisions.c.id == versions.c.revision_id, isouter=True)
+            select(versions.c.job_id, versions.c.revision_id, first.c.revision_id)
+            .join(first, (first.c.job_id == versions.c.job_id) & (first.c.number == 1))
             .where(versions.c.job_id.in_(job_ids[start : start + 500]), LATEST)
         )
-        found.update({job_id: (number, revision) for job_id, number, revision in rows})
+        found.update({job_id: Ran(latest, original) for job_id, latest, original in rows})
     return found
 
 
-def completed_writes(connection: Connection, job_ids: Sequence[int]) -> list[tuple[int, str, str, int]]:
-    """Return (recipe id, path, action, jobs) of the writing steps that some version of these jobs completed."""
+def completed_writes(
+    connection: Connection, job_ids: Sequence[int], *, from_failed: bool = False
+) -> list[tuple[int, str, str, int]]:
+    """Return (recipe id, path, action, jobs) of the writing steps that some version of these jobs completed.
+
+    `from_failed`: but those that the latest version completed, which are not done again then.
+    """
     found: dict[tuple[int, str, str], set[int]] = {}
     for start in range(0, len(job_ids), 500):
         rows = connection.execute(
@@ -161,11 +174,20 @@ def completed_writes(connection: Connection, job_ids: Sequence[int]) -> list[tup
                 versions.c.job_id.in_(job_ids[start : start + 500]),
                 steps.c.effect == "writes",
                 steps.c.status.in_([StepStatus.SUCCEEDED, StepStatus.REUSED]),
+                *([~_completed_by_latest()] if from_failed else []),
             )
         )
         for recipe_id, path, action, job_id in rows:
             found.setdefault((recipe_id, path, action), set()).add(job_id)
     return [(*key, len(ids)) for key, ids in sorted(found.items())]
+
+
+def _completed_by_latest() -> Any:
+    latest, same = versions.alias("latest_version"), steps.alias("same_step")
+    return exists().where(
+        latest.c.job_id == versions.c.job_id, latest.c.latest.is_(True), same.c.version_id == latest.c.id,
+        same.c.path == steps.c.path, same.c.status.in_([StepStatus.SUCCEEDED, StepStatus.REUSED]),
+    )
 
 
 def completed_before(
@@ -242,6 +264,7 @@ def _version(row: Row[Any]) -> Version:
         report=row.report or {},
         warnings=tuple(row.warnings or ()),
         attempt=row.attempt,
+        batch=row.batch_id,
         expired=row.expired,
     )
 
@@ -292,13 +315,3 @@ def count_by_status(connection: Connection) -> dict[Status, int]:
         select(versions.c.status, func.count()).where(LATEST).group_by(versions.c.status)
     )
     return {Status(status): count for status, count in rows}
-
-
-def any_open(connection: Connection, statuses: Collection[Status]) -> bool:
-    """Return whether a version has one of these statuses."""
-    return connection.execute(_ANY, {"statuses": list(statuses)}).first() is not None
-
-
-_ANY = select(versions.c.id).where(
-    versions.c.status.in_(bindparam("statuses", expanding=True)), text("status IN ('queued', 'running', 'in_doubt')")
-).limit(1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from data.states import Status, StepStatus
+from data.states import BatchStatus, Status, StepStatus
 
 JsonValue: TypeAlias = Any
 """What JSON can say: None, bool, int, float, str, and lists and string-keyed dicts of them."""
@@ -67,6 +67,8 @@ class Job:
     trigger_expired_by: str | None = None
     requested_by: str = ""
     """Who asked for the latest version."""
+    mode: str = "first"
+    """The latest version's: see `Version`."""
     requested_at: dt.datetime | None = None
     rerun_blocked: Refusal | None = None
     """Filled in by core.automation; the store does not know the rules of rerunning."""
@@ -146,8 +148,9 @@ class Version:
     recipe_revision: int | None
     """The revision's number; None while version 1 has not been claimed."""
     mode: str
-    """`first` for version 1, or `test` where that tests the recipe; `start` for a rerun of the whole recipe, `call`
-    where the parent has called again."""
+    """`first` for version 1, or `test` where that tests the recipe; of a rerun `start` for the whole recipe at its
+    latest revision, `failed` from the failed step, `original` at the revision of version 1; `call` where the parent has
+    called again."""
     requested_by: str
     requested_at: dt.datetime
     note: str | None
@@ -158,8 +161,72 @@ class Version:
     report: Mapping[str, JsonValue] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     attempt: int = 1
+    batch: int | None = None
+    """The bulk rerun that made it."""
     expired: bool = False
     """Whether retention has removed its data: it has no step records, and its error no message."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """How a batch stands: each of its jobs is counted once, so that all but `jobs` add up to `jobs`."""
+
+    jobs: int
+    refused: int
+    waiting: int
+    """Not let go yet."""
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    canceled: int
+    in_doubt: int
+
+    @property
+    def ended(self) -> int:
+        """How many ran and need nothing more of the engine; those in doubt wait for an operator."""
+        return self.succeeded + self.failed + self.canceled + self.in_doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A bulk rerun: what was asked, by whom, and how it goes."""
+
+    id: int
+    status: BatchStatus
+    reason: str | None
+    """Why it is paused."""
+    canceled_by: str | None
+    requested_by: str
+    requested_at: dt.datetime
+    note: str | None
+    plan: str
+    mode: str
+    order: str
+    rate: float | None
+    """Jobs a second at the most."""
+    canary: int | None
+    """How many run before the rest wants a yes; None once that was said."""
+    stop_failures: int | None
+    stop_share: float | None
+    """Which part of those that ended, from 0 to 1."""
+    whole: bool
+    """Whether every job of its list is queued or refused."""
+    resumed_at: dt.datetime
+    finished_at: dt.datetime | None
+    counts: BatchCounts
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """What became of one job of a batch."""
+
+    job_id: int
+    version: int | None
+    """The version that the batch made; None where the job was refused, or is not queued yet."""
+    status: Status | None
+    error: Error | None
+    refusal: Refusal | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,7 @@ _JOBS = (
         versions.c.error_message, versions.c.error_kind, versions.c.error_step, versions.c.error_status,
         versions.c.error_group, versions.c.report, exists().where(payloads.c.job_id == jobs.c.id),
         jobs.c.trigger_expired_at, jobs.c.trigger_expired_by, versions.c.requested_by, versions.c.requested_at,
-        holds.c.reason, holds.c.held_by, holds.c.held_at,
+        versions.c.mode, holds.c.reason, holds.c.held_by, holds.c.held_at,
     )
     .join(versions, (versions.c.job_id == jobs.c.id) & versions.c.latest.is_(True))
     .join(recipes, recipes.c.id == jobs.c.recipe_id)
@@ -267,12 +267,12 @@ def jobs_of(connection: Connection, ids: Sequence[int]) -> dict[int, Job]:
 
 def _job(row: Any) -> Job:
     (id, recipe, title, status, event_key, received_at, first_started_at, started_at, finished_at, duration_ms, number,
-     message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, requested_at,
+     message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, requested_at, mode,
      *hold) = row
     return Job(
         id, recipe, title, Status(status), event_key, received_at, first_started_at, started_at, finished_at,
         duration_ms, number, None if message is None else Error(message, kind or "", step, answer, group),
-        report or {}, bool(stored), expired_at, expired_by, requested_by, requested_at,
+        report or {}, bool(stored), expired_at, expired_by, requested_by, mode, requested_at,
         held=None if hold[0] is None else Hold(*hold),
     )
 

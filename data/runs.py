@@ -21,8 +21,8 @@ from data.records import Error, JsonValue, StepRecord
 from data.states import OPEN, Status, StepStatus, sources
 from data.tables import dump_json, from_micros, revisions, steps, to_micros, versions
 
-TEST, NEW_EVENT, RERUN = 10, 0, -10
-"""Priorities: reruns go behind new events, tests before them: somebody waits."""
+TEST, NEW_EVENT, RERUN, BULK = 10, 0, -10, -50
+"""Priorities: reruns go behind new events, bulk ones behind single ones; tests before all: somebody waits."""
 
 MOST_STEPS_AT_ONCE = 64
 
@@ -72,37 +72,47 @@ class Claimed:
         return None if self.event_text is None else json.loads(self.event_text)
 
 
-def waiting_recipes(connection: Connection) -> list[int]:
-    """Return the recipes that have queued versions, by a hop from one to the next in the index."""
-    found: list[int] = []
+def waiting_recipes(connection: Connection) -> list[tuple[int, int]]:
+    """Return (priority, recipe) of the recipes that have queued versions, the most urgent first.
+
+    By a hop from one recipe to the next in the index, where its most urgent version stands first.
+    """
+    found: list[tuple[int, int]] = []
     last = -1
     while True:
         row = connection.execute(_NEXT_WAITING, {"last": last}).first()
         if row is None:
-            return found
+            return sorted(found, reverse=True)
         last = row.recipe_id
-        found.append(last)
+        found.append((row.priority, last))
+
+
+def any_queued(connection: Connection) -> bool:
+    """Return whether a version could be claimed; those that their batch has not let go yet cannot."""
+    return connection.execute(_ANY_QUEUED).first() is not None
 
 
 _QUEUED = text("status = 'queued' AND waits IS 0")
+_ANY_QUEUED = select(versions.c.id).where(_QUEUED).limit(1)
 _NEXT_WAITING = (
-    select(versions.c.recipe_id)
+    select(versions.c.recipe_id, versions.c.priority)
     .where(_QUEUED, versions.c.recipe_id > bindparam("last"))
-    .order_by(versions.c.recipe_id)
+    .order_by(versions.c.recipe_id, versions.c.priority.desc())
     .limit(1)
 )
 
 
 def claim(
-    connection: Connection, recipe_id: int, limit: int, *, serial: bool, owner: str, now: dt.datetime
+    connection: Connection, recipe_id: int, limit: int, *, least: int, serial: bool, owner: str, now: dt.datetime
 ) -> list[Claimed]:
     """Move the recipe's next queued versions to running and return them; one without a revision gets the latest.
 
-    `serial`: at most one version of the recipe may run; the store holds that by a unique index.
+    `least`: none of a lower priority. `serial`: at most one version of the recipe may run; the store holds that by a
+    unique index.
     """
     moved = {
-        "recipe": recipe_id, "limit": limit, "me": owner, "key": f"recipe:{recipe_id}" if serial else None,
-        "now": to_micros(now),
+        "recipe": recipe_id, "limit": limit, "least": least, "me": owner,
+        "key": f"recipe:{recipe_id}" if serial else None, "now": to_micros(now),
     }
     claimed = [_claimed(row, owner) for row in _run(connection, _CLAIM, moved)]
     return sorted(claimed, key=lambda one: one.token.version_id)
@@ -126,7 +136,8 @@ _LATEST_REVISION = select(func.max(revisions.c.id)).where(revisions.c.recipe_id 
 _queue = versions.alias("queue")
 _NEXT_QUEUED = (
     select(_queue.c.id)
-    .where(text("queue.status = 'queued' AND queue.waits IS 0"), _queue.c.recipe_id == bindparam("recipe"))
+    .where(text("queue.status = 'queued' AND queue.waits IS 0"), _queue.c.recipe_id == bindparam("recipe"),
+           _queue.c.priority >= bindparam("least"))
     .order_by(_queue.c.priority.desc(), _queue.c.id)
     .limit(bindparam("limit"))
 )

@@ -1,4 +1,4 @@
-"""Statuses of versions and steps, and the one table of the moves that a version may make."""
+"""Statuses of versions, steps and batches, and the tables of the moves that a version and a batch may make."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ class StepStatus(StrEnum):
     CANCELED = "canceled"
     NOT_REACHED = "not_reached"
 
+
+class BatchStatus(StrEnum):
+    """Status of a bulk rerun."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+    DONE = "done"
+
+
+BATCH_MOVES: dict[BatchStatus, frozenset[BatchStatus]] = {
+    # running -> paused (by an operator, a canary or too many failures), canceled, done
+    BatchStatus.RUNNING: frozenset({BatchStatus.PAUSED, BatchStatus.CANCELED, BatchStatus.DONE}),
+    # paused -> running (resumed), canceled
+    BatchStatus.PAUSED: frozenset({BatchStatus.RUNNING, BatchStatus.CANCELED}),
+    BatchStatus.CANCELED: frozenset(),
+    BatchStatus.DONE: frozenset(),
+}
 
 MOVES: dict[Status, frozenset[Status]] = {
     # queued -> running (claimed), canceled (by an operator)

@@ -184,8 +184,9 @@ batches = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("status", Text, nullable=False),
-    # Why it is paused, or was canceled.
+    # Why it is paused; who canceled it.
     Column("reason", Text),
+    Column("canceled_by", Text),
     Column("requested_by", Text, nullable=False),
     Column("requested_at", Moment, nullable=False),
     Column("note", Text),
@@ -202,6 +203,8 @@ batches = Table(
     # The last job of the list that was queued or refused; null while none is, and once all are.
     Column("queued_to", Integer),
     Column("whole", Boolean, nullable=False, server_default=text("0")),
+    # When it last began: failures before that have been looked at.
+    Column("resumed_at", Moment, nullable=False),
     Column("finished_at", Moment),
     **_KEEP_IDS,
 )
@@ -284,7 +287,8 @@ _partial("one_running_per_key", versions.c.serial_key, unique=True,
          where=text("status = 'running' AND serial_key IS NOT NULL"))
 _partial("versions_queued", versions.c.recipe_id, versions.c.priority.desc(), versions.c.id,
          where=text("status = 'queued' AND waits IS 0"))
-_partial("versions_by_batch", versions.c.batch_id, versions.c.status, versions.c.waits, versions.c.job_id,
+_partial("versions_by_batch", versions.c.batch_id, versions.c.status, versions.c.waits, versions.c.recipe_id,
+         versions.c.job_id,
          where=text("batch_id IS NOT NULL"))
 _partial("versions_by_error", versions.c.error_group, versions.c.id, where=text("error_group IS NOT NULL"))
 _partial("versions_canceled", versions.c.id, where=text("status = 'running' AND canceled_at IS NOT NULL"))

@@ -13,7 +13,7 @@ import click
 
 from core.errors import JobdeckError, UsageError
 from data.records import Accepted, JobFilter, JsonValue, Sort
-from tui import cli_recipes, output
+from tui import cli_batches, cli_recipes, cli_rerun, output
 from tui import cli_tables as tables
 from tui.cli_face import Counted, Face, Listing, on_terminal, opened, recipe_argument, who, workspace_of
 from tui.cli_options import Duration, JobRef, SortColumn, filter_options, output_option, workspace_option
@@ -208,44 +208,6 @@ def history(context: click.Context, job: tuple[int, None], format: str) -> None:
 
 
 @cli.command()
-@click.argument("targets", metavar="[JOB]...", nargs=-1, type=JobRef())
-@filter_options
-@click.option("--all", "every", is_flag=True, help="All jobs that the filters show, instead of jobs by id.")
-@click.option("--dry-run", is_flag=True, help="Only the plan: who would run, who not and why.")
-@click.option("--plan", "digest", metavar="DIGEST", help="Go only if this plan still holds.")
-@click.option("--note", metavar="TEXT", help="Why; kept with the new versions.")
-@click.option("--wait", is_flag=True, help="Return when they have ended; exit status 1 if one did not succeed.")
-@click.option("--yes", is_flag=True, help="Without asking.")
-@output_option
-@click.pass_context
-def rerun(
-    context: click.Context, targets: tuple[tuple[int, int | None], ...], filter: JobFilter, every: bool, dry_run: bool,
-    digest: str | None, note: str | None, wait: bool, yes: bool, format: str,
-) -> None:
-    """Rerun jobs in place, each as its next version.
-
-    The cached trigger event goes through the whole recipe, at its latest revision.
-    """
-    from tui import cli_rerun as rerunning
-
-    selection = rerunning.selection(targets, filter, every)
-    asks = not (yes or dry_run)
-    if asks and not on_terminal(sys.stdin, sys.stderr):
-        raise UsageError("without a terminal to ask on, say --yes; --dry-run shows who would run")
-    automation = opened(context)
-    if dry_run:
-        rerunning.write_plan(rerunning.plan(automation, selection, digest), format)
-        return
-    if asks:
-        done = rerunning.asked(automation, selection, by=who(), note=note, digest=digest)
-    else:
-        done = automation.rerun(selection, by=who(), note=note, plan=digest)
-    rerunning.write_done(done, format)
-    succeeded = rerunning.wait_for(automation, done.requested) if wait else True
-    context.exit(0 if succeeded and not done.refused else 1)
-
-
-@cli.command()
 @click.argument("job", type=JobRef(versions=False))
 @click.option("--step", "path", required=True, metavar="PATH", help="The step in doubt, as `show` names it: 3.then.1.")
 @click.option("--happened", is_flag=True, help="It did happen: go on after it.")
@@ -318,7 +280,7 @@ def status(context: click.Context, format: str) -> None:
         output.write_one(output.status_json(state), format, sys.stdout)
 
 
-for command in cli_recipes.COMMANDS:
+for command in (*cli_recipes.COMMANDS, *cli_rerun.COMMANDS, *cli_batches.COMMANDS):
     cli.add_command(command)
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from core.errors import UsageError
 from data.records import SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
 from tui.output import FORMATS
@@ -165,6 +166,41 @@ class Duration(click.ParamType[float]):
             return duration(value).total_seconds()
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Rate(click.ParamType[float]):
+    """Jobs a second: `10/s`, `30/m`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the jobs a second."""
+        if isinstance(value, float):
+            return value
+        from core.batches import rate
+
+        try:
+            return rate(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class StopAt(click.ParamType[tuple[int | None, float | None]]):
+    """How much failure stops the rest: `10` failures, or `20%` of those that ended."""
+
+    name = "stop_at"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None, float | None]:
+        """Return (failures, None) or (None, share from 0 to 1)."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9})(%?)", value)
+        number = int(found[1]) if found else 0
+        if not found or not number or (found[2] and number > 100):
+            self.fail(f"{value!r} is neither a number of failures, as 10, nor a share of them, as 20%", param, ctx)
+        return (None, number / 100) if found[2] else (number, None)
 
 
 def complete_recipe(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -1,19 +1,22 @@
-"""What `jobdeck rerun` does between the words typed and the core: the selection, the question, the wait."""
+"""`jobdeck rerun`: from the words typed to the core; the selection, the question, the wait."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from core.errors import Refused, UsageError
-from core.reruns import Plan, Rerun, Selection, plan_changed
+from core.reruns import MODES, ORDERS, REVISIONS, How, Plan, Rerun, Selection
 from data.records import JobFilter, Version
-from data.states import ENDED, Status
+from data.states import ENDED, BatchStatus, Status
 from tui import cli_tables as tables
 from tui import output
+from tui.cli_face import on_terminal, opened, who
+from tui.cli_options import JobRef, Rate, StopAt, WorkspaceCommand, filter_options, output_option
 from tui.text import safe
 from tui.units import count
 
@@ -21,6 +24,63 @@ if TYPE_CHECKING:
     from core.automation import Automation
 
 _POLL = 0.1
+
+
+@click.command(cls=WorkspaceCommand)
+@click.argument("targets", metavar="[JOB]...", nargs=-1, type=JobRef())
+@filter_options
+@click.option("--all", "every", is_flag=True, help="All jobs that the filters show, instead of jobs by id.")
+@click.option("--from", "mode", type=click.Choice(MODES), default="start", show_default=True,
+              help="failed: reuse what the latest version recorded up to the step that failed.")
+@click.option("--revision", type=click.Choice(REVISIONS), default="latest", show_default=True,
+              help="original: the revision that version 1 ran.")
+@click.option("--dry-run", is_flag=True, help="Only the plan: who would run, who not and why.")
+@click.option("--plan", "digest", metavar="DIGEST", help="Go only if this plan still holds.")
+@click.option("--order", type=click.Choice(ORDERS), default="key", show_default=True,
+              help="Of many: one after the other; so for the jobs of one object only; or any.")
+@click.option("--rate", type=Rate(), metavar="N/s", help="At most so many a second, as 10/s, 30/m.")
+@click.option("--canary", type=click.IntRange(min=1), metavar="N", help="Run N, then wait for `batch resume`.")
+@click.option("--stop-at", "stop_at", type=StopAt(), metavar="N|P%",
+              help="Pause after N failures, when P% failed (of 10 or more), or at an error never seen before.")
+@click.option("--note", metavar="TEXT", help="Why; kept with the new versions.")
+@click.option("--wait", is_flag=True, help="Return when they have ended; exit status 1 if one did not succeed.")
+@click.option("--yes", is_flag=True, help="Without asking.")
+@output_option
+@click.pass_context
+def rerun(
+    context: click.Context, targets: tuple[tuple[int, int | None], ...], filter: JobFilter, every: bool, dry_run: bool,
+    digest: str | None, note: str | None, wait: bool, yes: bool, format: str, **how: Any,
+) -> None:
+    """Rerun jobs in place, each as its next version.
+
+    The cached trigger event goes through the whole recipe, at its latest revision. More than one job make a batch,
+    which the engine carries out in the order the events came: `jobdeck batches`.
+    """
+    chosen, how_ = selection(targets, filter, every), _how(**how)
+    asks = not (yes or dry_run)
+    if asks and not on_terminal(sys.stdin, sys.stderr):
+        raise UsageError("without a terminal to ask on, say --yes; --dry-run shows who would run")
+    automation = opened(context)
+    if dry_run:
+        write_plan(plan(automation, chosen, how_, digest), format)
+        return
+    if asks:
+        done = asked(automation, chosen, how_, note=note, digest=digest)
+    else:
+        done = automation.rerun(chosen, how_, by=who(), note=note, plan=digest)
+    write_done(done, format)
+    succeeded = wait_for(automation, done) if wait else True
+    context.exit(0 if succeeded and not done.refused else 1)
+
+
+def _how(
+    mode: str, revision: str, order: str, rate: float | None, canary: int | None,
+    stop_at: tuple[int | None, float | None] | None,
+) -> How:
+    if mode == "failed" and revision == "original":
+        raise UsageError("--from failed goes with the latest revision: leave out --revision original")
+    failures, share = stop_at or (None, None)
+    return How(mode, revision, order, rate, canary, failures, share)
 
 
 def selection(targets: tuple[tuple[int, int | None], ...], filter: JobFilter, every: bool) -> Selection:
@@ -43,26 +103,21 @@ def selection(targets: tuple[tuple[int, int | None], ...], filter: JobFilter, ev
     return Selection(ids=ids, version=next(iter(versions - {None}), None))
 
 
-def plan(automation: Automation, chosen: Selection, digest: str | None) -> Plan:
+def plan(automation: Automation, chosen: Selection, how: How, digest: str | None) -> Plan:
     """Return what a rerun would do; raises Refused (`plan_changed`) where it is not the plan with this digest."""
-    found = automation.plan(chosen)
-    if digest is not None and digest != found.digest:
-        raise plan_changed(digest, found)
-    return found
+    return automation.plan(chosen, how, digest=digest)
 
 
-def asked(
-    automation: Automation, chosen: Selection, *, by: str, note: str | None, digest: str | None
-) -> Rerun:
+def asked(automation: Automation, chosen: Selection, how: How, *, note: str | None, digest: str | None) -> Rerun:
     """Show the plan, ask, and rerun; asks again where the plan has changed meanwhile. Raises click.Abort on a no."""
     while True:
-        found = plan(automation, chosen, digest)
+        found = plan(automation, chosen, how, digest)
         tables.write_plan(found, sys.stderr)
         if not found.requested:
             return Rerun((), found.refused, None, found.digest)
         note = _agreed(automation, len(found.requested), note)
         try:
-            return automation.rerun(found.selection, by=by, note=note, plan=found.digest)
+            return automation.rerun(chosen, how, by=who(), note=note, plan=found.digest)
         except Refused as refused:
             if refused.code != "plan_changed" or digest is not None:
                 raise
@@ -109,34 +164,61 @@ def write_done(done: Rerun, format: str) -> None:
         tables.write_refused(done.refused, sys.stderr)
 
 
-def wait_for(automation: Automation, ids: tuple[int, ...]) -> bool:
-    """Return whether the latest versions of these jobs succeeded, when each has ended or waits for an operator."""
-    numbers = {job_id: automation.job(job_id).versions for job_id in ids}
-    if numbers and not automation.engine().running:
+def wait_for(automation: Automation, done: Rerun) -> bool:
+    """Return whether all that was queued succeeded, when each has ended or waits for an operator."""
+    if done.requested and not automation.engine().running:
         click.echo("waiting; no engine is running: start one with `jobdeck engine`", err=True)
-    succeeded = True
-    for job_id, number in numbers.items():
-        version = _settled(automation, job_id, number)
-        if version.status is not Status.SUCCEEDED:
-            succeeded = False
-            click.echo(f"{job_id}.{number}: {_why(version)}", err=True)
-    return succeeded
+    if done.batch is None:
+        return all(_succeeded(_settled(automation, job_id)) for job_id in done.requested)
+    return _batch_ended(automation, done.batch)
 
 
-def _settled(automation: Automation, job_id: int, number: int) -> Version:
-    seen: int | None = None
+def _batch_ended(automation: Automation, batch_id: int) -> bool:
+    """Return whether all of a batch succeeded, when it has ended or is paused."""
+    for _ in _looks(automation):
+        batch = automation.batches.get(batch_id)
+        if batch.finished_at is not None or batch.status is BatchStatus.PAUSED:
+            break
+    for job in automation.batches.jobs(batch_id):
+        if job.status in (Status.FAILED, Status.CANCELED, Status.IN_DOUBT):
+            why = f": {safe(job.error.message)}" if job.error else ""
+            click.echo(f"{job.job_id}.{job.version}: {job.status}{why}", err=True)
+    if batch.status is BatchStatus.PAUSED:
+        why = safe(batch.reason or "")
+        click.echo(f"batch {batch_id} is paused: {why}; `jobdeck batch resume {batch_id}` goes on", err=True)
+    return batch.counts.succeeded == batch.counts.jobs - batch.counts.refused
+
+
+def _settled(automation: Automation, job_id: int) -> Version:
+    number = automation.job(job_id).versions
+    for _ in _looks(automation):
+        version = next(version for version in automation.history(job_id) if version.number == number)
+        # A step in doubt waits for a person, who may be the one that waits here.
+        if version.status in ENDED or version.status is Status.IN_DOUBT:
+            break
+    return version
+
+
+def _looks(automation: Automation) -> Iterator[None]:
+    """Yield at once, and then whenever something has moved since."""
     while True:
-        changes = automation.changes()
-        if changes != seen:
-            seen = changes
-            version = next(version for version in automation.history(job_id) if version.number == number)
-            # A step in doubt waits for a person, who may be the one that waits here.
-            if version.status in ENDED or version.status is Status.IN_DOUBT:
-                return version
-        time.sleep(_POLL)
+        seen = automation.changes()
+        yield
+        while automation.changes() == seen:
+            time.sleep(_POLL)
+
+
+def _succeeded(version: Version) -> bool:
+    if version.status is not Status.SUCCEEDED:
+        click.echo(f"{version.job_id}.{version.number}: {_why(version)}", err=True)
+    return version.status is Status.SUCCEEDED
 
 
 def _why(version: Version) -> str:
     if version.status is Status.IN_DOUBT:
         return f"in doubt; settle it with `jobdeck resolve {version.job_id} --step …`"
     return f"{version.status}: {safe(version.error.message)}" if version.error else str(version.status)
+
+
+COMMANDS = (rerun,)
+"""The commands, to be added to `jobdeck`."""

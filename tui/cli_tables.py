@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.automation import EngineState, State
     from core.coverage import Coverage, Covered
     from core.dryrun import DryRun
-    from core.reruns import Plan, Rerun
+    from core.reruns import Plan, Rerun, RevisionChange
     from core.retention import Purged
 
 R = TypeVar("R")
@@ -281,11 +281,13 @@ def write_recipe(recipe: RecipeState, revision: Revision | None, out: TextIO) ->
 def write_plan(plan: Plan, out: TextIO) -> None:
     """Write what a rerun would do: who runs, on which revision, who not and why, which writes would happen again."""
     jobs = len(plan.requested) + len(plan.refused)
-    out.write(f"{len(plan.requested):,} of {count(jobs, 'job')} would run{_ids(plan.requested)}\n")
+    long = f", in about {elapsed(plan.estimate_ms)}" if plan.estimate_ms and len(plan.requested) > 1 else ""
+    order = f", order {plan.how.order}" if len(plan.requested) > 1 else ""
+    out.write(f"{len(plan.requested):,} of {count(jobs, 'job')} would run{order}{long}{_ids(plan.requested)}\n")
+    if plan.how.mode == "failed":
+        out.write("from the failed step: what was completed before it is reused, not done again\n")
     for change in plan.revisions:
-        ran = "not run yet" if change.ran is None else _revision(change.ran)
-        moves = f"{ran} -> {_revision(change.will_run)}" if change.ran != change.will_run else f"{ran}, as before"
-        out.write(f"  {safe(change.recipe)}: {count(change.jobs, 'job')}, {moves}\n")
+        _write_change(change, plan.how.revision == "original", out)
     if plan.refused:
         out.write(f"{count(len(plan.refused), 'job')} would not run:\n")
         write_refused(plan.refused, out)
@@ -294,7 +296,28 @@ def write_plan(plan: Plan, out: TextIO) -> None:
     for repeat in plan.repeats:
         step = f"{repeat.recipe} {repeat.path} {repeat.action}"
         out.write(f"  {safe(step)}: {count(repeat.jobs, 'job')}\n")
+    _write_stale(plan, out)
     out.write(f"plan {plan.digest}\n")
+
+
+def _write_change(change: RevisionChange, original: bool, out: TextIO) -> None:
+    ran = "not run yet" if change.ran is None else _revision(change.ran)
+    moves = f"{ran} -> {_revision(change.will_run)}" if change.ran != change.will_run else f"{ran}, as before"
+    first = ", that of version 1" if original else ""
+    out.write(f"  {safe(change.recipe)}: {count(change.jobs, 'job')}, {moves}{first}\n")
+    out.writelines(f"    {safe(line)}\n" for line in change.diff)
+
+
+def _write_stale(plan: Plan, out: TextIO) -> None:
+    newer = [f"{one.job_id} by {one.newer}" for one in plan.stale if one.newer is not None]
+    changed = [one.job_id for one in plan.stale if one.changed_at is not None]
+    if newer:
+        more = f" and {len(newer) - _IDS_SHOWN:,} more" if len(newer) > _IDS_SHOWN else ""
+        out.write(f"{count(len(newer), 'job')} came before a newer job of the same object: ")
+        out.write(f"{', '.join(newer[:_IDS_SHOWN])}{more}\n")
+    if changed:
+        told = f"the objects of {count(len(changed), 'job')} have changed since; a rerun cannot see that"
+        out.write(f"{told}{_ids(changed)}\n")
 
 
 def write_rerun(done: Rerun, out: TextIO) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from data.records import (
     Accepted,
+    Batch,
+    BatchJob,
     Error,
     Job,
     JobDetail,
@@ -50,8 +52,11 @@ REVISION_FIELDS = ("recipe", "revision", "stored_at", "size")
 PURGED_FIELDS = ("recipe", "rule", "jobs", "bytes")
 WAY_FIELDS = ("path", "id", "line", "kind", "outcome", "says", "versions", "job", "version")
 ACCEPTED_FIELDS = ("key", "job", "new")
-
-
+BATCH_FIELDS = (
+    "id", "status", "reason", "canceled_by", "requested_by", "requested_at", "note", "plan", "mode", "order", "rate",
+    "canary", "stop_failures", "stop_share", "finished_at", "jobs", "refused", "waiting", "queued", "running",
+    "succeeded", "failed", "canceled", "in_doubt",
+)
 
 def rfc3339(moment: dt.datetime | None) -> str | None:
     """Return a moment as RFC 3339 says it, in UTC with microseconds, so that such texts sort as the moments do."""
@@ -196,12 +201,51 @@ def rerun_json(done: Rerun) -> Mapped:
 
 
 def plan_json(plan: Plan) -> Mapped:
-    """Return what a rerun would do, in the names of `rerun_json`."""
+    """Return what a rerun would do, in the names of `rerun_json`, and more."""
     return {
         "requested": list(plan.requested),
         "refused": [refusal_json(refusal) for refusal in plan.refused],
         "batch": None,
         "plan": plan.digest,
+        "mode": plan.how.version_mode,
+        "order": plan.how.order,
+        "estimate_ms": plan.estimate_ms,
+        "revisions": [
+            {"recipe": one.recipe, "ran": one.ran, "will_run": one.will_run, "jobs": one.jobs, "diff": list(one.diff)}
+            for one in plan.revisions
+        ],
+        "repeats": [
+            {"recipe": one.recipe, "path": one.path, "action": one.action, "jobs": one.jobs} for one in plan.repeats
+        ],
+        "stale": [
+            {"id": one.job_id, "newer_job": one.newer, "object_changed_at": rfc3339(one.changed_at)}
+            for one in plan.stale
+        ],
+    }
+
+
+def batch_json(batch: Batch) -> Mapped:
+    """Return a bulk rerun: what was asked, and how many of its jobs stand how. `rate` is in jobs a second."""
+    counts = batch.counts
+    return {
+        "id": batch.id, "status": str(batch.status), "reason": batch.reason, "canceled_by": batch.canceled_by,
+        "requested_by": batch.requested_by, "requested_at": rfc3339(batch.requested_at), "note": batch.note,
+        "plan": batch.plan, "mode": batch.mode, "order": batch.order, "rate": batch.rate, "canary": batch.canary,
+        "stop_failures": batch.stop_failures, "stop_share": batch.stop_share,
+        "finished_at": rfc3339(batch.finished_at), "jobs": counts.jobs, "refused": counts.refused,
+        "waiting": counts.waiting, "queued": counts.queued, "running": counts.running, "succeeded": counts.succeeded,
+        "failed": counts.failed, "canceled": counts.canceled, "in_doubt": counts.in_doubt,
+    }
+
+
+def batch_job_json(job: BatchJob) -> Mapped:
+    """Return what became of one job of a batch; `status` is null where it was refused, or is not queued yet."""
+    return {
+        "id": job.job_id,
+        "version": job.version,
+        "status": None if job.status is None else str(job.status),
+        "error": error_json(job.error),
+        "refused": None if job.refusal is None else {"code": job.refusal.code, "message": job.refusal.message},
     }
 
 

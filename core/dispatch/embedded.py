@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from core.errors import StoreError
 from core.library import Loaded
-from data import calls, jobs, runs
+from data import batches, calls, runs
 from data.database import Database
 from data.runs import Claimed, Progress, Settled
 from data.states import Status
@@ -31,11 +32,12 @@ class EmbeddedDispatcher:
 
     def __init__(
         self, database: Database, writer: Writer, owner: str, slots: int, recipe: Callable[[int], Loaded | None],
-        run: Callable[[Claimed, bool], int | None],
+        run: Callable[[Claimed, bool], int | None], feed: Callable[[], float | None] = lambda: None,
     ) -> None:
         """`recipe` gives what a recipe's id would run now.
 
         `run` carries out a claimed version, the second time resumed, and returns which version it waits for, if any.
+        `feed` lets more versions be claimed, and returns in how many seconds it wants to be asked again at the latest.
         """
         self._database = database
         self._writer = writer
@@ -43,6 +45,8 @@ class EmbeddedDispatcher:
         self._slots = slots
         self._recipe = recipe
         self._run = run
+        self._feed = feed
+        self._feed_at = float("inf")
         self._turns: Counter[int] = Counter()
         self._busy = 0
         self._parked: list[tuple[Claimed, int]] = []
@@ -92,7 +96,7 @@ class EmbeddedDispatcher:
             if self._busy:
                 return False
             with self._database.read() as connection:
-                if jobs.any_open(connection, (Status.QUEUED,)):
+                if runs.any_queued(connection) or batches.any_under_way(connection):
                     return False
                 return not calls.ended(connection, [child for _, child in self._parked])
 
@@ -101,6 +105,8 @@ class EmbeddedDispatcher:
             try:
                 if self._moved():
                     self._resume()
+                    due = self._feed()
+                    self._feed_at = float("inf") if due is None else time.monotonic() + due
                     self._fill()
             except StoreError as error:
                 _log.warning("cannot claim: %s", error)
@@ -109,14 +115,14 @@ class EmbeddedDispatcher:
                 # Without this thread the engine would seem to live and run nothing.
                 _log.exception("cannot claim")
                 self._stopping.wait(1)
-            self._wake.wait(LOOK_EVERY_S)
+            self._wake.wait(min(LOOK_EVERY_S, max(self._feed_at - time.monotonic(), 0)))
             if self._busy > self._slots // 2:
                 # Slots come free one by one; claimed a few at a time they share a transaction.
                 self._stopping.wait(GATHER_S)
 
     def _moved(self) -> bool:
-        """Whether anything may have been queued, or a slot may have come free, since the last look."""
-        woken = self._wake.is_set()
+        """Whether anything may have been queued or let go, or a slot may have come free, since the last look."""
+        woken = self._wake.is_set() or time.monotonic() >= self._feed_at
         self._wake.clear()
         seen = self._database.data_version()
         moved = woken or seen != self._seen
@@ -139,12 +145,14 @@ class EmbeddedDispatcher:
     def _fill(self) -> None:
         with self._database.read() as connection:
             waiting = runs.waiting_recipes(connection)
-        for recipe_id in waiting:
-            loaded = self._recipe(recipe_id)
-            if loaded is not None and not self._stopping.is_set():
-                self._claim(loaded)
+        # The most urgent of all recipes first: a bulk rerun of one must not take the slots of another's new events.
+        for least in sorted({priority for priority, _ in waiting}, reverse=True):
+            for priority, recipe_id in waiting:
+                loaded = self._recipe(recipe_id)
+                if loaded is not None and priority >= least and not self._stopping.is_set():
+                    self._claim(loaded, least)
 
-    def _claim(self, loaded: Loaded) -> None:
+    def _claim(self, loaded: Loaded, least: int) -> None:
         recipe_id, concurrency = loaded.state.id, loaded.recipe.concurrency
         with self._lock:
             room = min(self._slots - self._busy, concurrency - self._turns[recipe_id])
@@ -156,7 +164,8 @@ class EmbeddedDispatcher:
         try:
             claimed = self._writer.call(
                 lambda connection: runs.claim(
-                    connection, recipe_id, room, serial=concurrency == 1, owner=self._owner, now=dt.datetime.now(dt.UTC)
+                    connection, recipe_id, room, least=least, serial=concurrency == 1, owner=self._owner,
+                    now=dt.datetime.now(dt.UTC),
                 )
             )
         finally:

@@ -248,7 +248,7 @@ def test_a_run_whose_token_was_taken_over_writes_nothing_more(workspace, server,
         with database.write() as connection:
             now = dt.datetime.now(dt.UTC)
             assert runs.recover(connection, "another", now) == {Status.QUEUED: 1}
-            (taken,) = runs.claim(connection, 1, 1, serial=True, owner="another", now=now)
+            (taken,) = runs.claim(connection, 1, 1, least=0, serial=True, owner="another", now=now)
         before = workspace.detail(id)
         server.wait.set()
     assert taken.token.attempt == 2

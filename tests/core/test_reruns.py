@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
@@ -366,7 +368,11 @@ steps:
     plan = workspace.automation.plan(Selection(ids=(*ids, 404)))
     assert plan.requested == tuple(ids)
     assert [one.code for one in plan.refused] == ["no_such_job"]
-    assert plan.revisions == (RevisionChange("sync", 1, 2, 2),)
+    (change,) = plan.revisions
+    assert replace(change, diff=()) == RevisionChange("sync", 1, 2, 2)
+    changed = [line for line in change.diff if line[0] in "+-"]
+    assert changed[:2] == ["--- sync r1", "+++ sync r2"]
+    assert [line[:11] for line in changed[2:]] == ["-  - {id: g", "-  - {actio"]
     assert plan.repeats == (Repeat("sync", "2", "files.append", 2), Repeat("sync", "4.do.1", "files.append", 2))
     assert len(workspace.automation.history(ids[0])) == 1
 

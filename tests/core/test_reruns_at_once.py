@@ -46,7 +46,7 @@ from core.reruns import Selection
 with Automation(Path(sys.argv[1])) as automation:
     print("ready", flush=True)
     sys.stdin.readline()
-    done = automation.rerun(Selection(ids=tuple(json.loads(sys.argv[2]))), by=sys.argv[3])
+    done = automation.rerun(Selection(ids=tuple(json.loads(sys.argv[2]))), by=sys.argv[3], note="both")
     print(json.dumps([done.requested, [[one.id, one.code, one.message] for one in done.refused]]))
 """
 
@@ -79,7 +79,7 @@ def test_two_processes_at_once_one_wins_each_job(workspace):
 def test_who_lost_to_a_rerun_that_has_ended_already_is_told_too(workspace, monkeypatch):
     workspace.recipe(LOG)
     workspace.run({"name": "a"})
-    queue = workspace.automation._queue
+    queue = workspace.automation._planner._alone
 
     def too_late(*asked):
         with Automation(workspace.path) as other:
@@ -87,7 +87,7 @@ def test_who_lost_to_a_rerun_that_has_ended_already_is_told_too(workspace, monke
         workspace.run_until_idle()
         return queue(*asked)
 
-    monkeypatch.setattr(workspace.automation, "_queue", too_late)
+    monkeypatch.setattr(workspace.automation._planner, "_alone", too_late)
     done = workspace.rerun(1)
     assert done.requested == ()
     assert [(one.id, one.code) for one in done.refused] == [(1, "not_latest")]

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text()),
+        sa.Column("canceled_by", sa.Text()),
         sa.Column("requested_by", sa.Text(), nullable=False),
         sa.Column("requested_at", sa.BigInteger(), nullable=False),
         sa.Column("note", sa.Text()),
@@ -31,6 +32,7 @@ def upgrade() -> None:
         sa.Column("stop_share", sa.Float()),
         sa.Column("queued_to", sa.Integer()),
         sa.Column("whole", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("resumed_at", sa.BigInteger(), nullable=False),
         sa.Column("finished_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
@@ -91,7 +93,8 @@ def upgrade() -> None:
     op.drop_index("versions_queued", "versions")
     _index("versions_queued", "versions", ["recipe_id", sa.literal_column("priority DESC"), "id"],
            "status = 'queued' AND waits IS 0")
-    _index("versions_by_batch", "versions", ["batch_id", "status", "waits", "job_id"], "batch_id IS NOT NULL")
+    _index("versions_by_batch", "versions", ["batch_id", "status", "waits", "recipe_id", "job_id"],
+           "batch_id IS NOT NULL")
     _index("versions_by_error", "versions", ["error_group", "id"], "error_group IS NOT NULL")
     _index("versions_canceled", "versions", ["id"], "status = 'running' AND canceled_at IS NOT NULL")
     for change in ("UPDATE", "DELETE"):

@@ -1,0 +1,106 @@
+"""The engine's part in bulk reruns: it queues what is left of a list, and lets versions go in order and in measure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import heapq
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from core.batches import WINDOW, Pause, cancel_chunk, judged, queue_chunk
+from core.reruns import Standing
+from data import batches as store
+from data.database import Database
+from data.records import Batch
+from data.states import BatchStatus
+from data.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+
+class Feeder:
+    """Carries on the batches that have not ended; called by the dispatcher's thread, whenever something has moved."""
+
+    def __init__(
+        self, database: Database, writer: Writer, standings: Callable[[], Mapping[str, Standing]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`standings` tells, by name, what reruns of each recipe would run."""
+        self._database = database
+        self._writer = writer
+        self._standings = standings
+        self._clock = clock
+        self._credit: dict[int, tuple[float, float]] = {}
+        """By batch: jobs that its rate allows now, and when that was reckoned."""
+
+    def feed(self) -> float | None:
+        """Carry every batch on by one step; return in how many seconds another is due though nothing moves."""
+        with self._database.read() as connection:
+            ids = store.open_ids(connection)
+        dues = [due for id in ids if (due := self._carry_on(id)) is not None]
+        for gone in self._credit.keys() - set(ids):
+            del self._credit[gone]
+        return min(dues, default=None)
+
+    def _carry_on(self, batch_id: int) -> float | None:
+        with self._database.read() as connection:
+            batch = store.batch(connection, batch_id)
+            if batch is None:
+                return None
+            verdict = judged(batch, *store.since_resumed(connection, batch))
+        if not batch.whole:
+            self._writer.call(lambda connection: queue_chunk(connection, batch_id, self._standings))
+            return 0.0
+        if batch.status is BatchStatus.CANCELED:
+            by = batch.canceled_by or ""
+            more = self._writer.call(lambda connection: cancel_chunk(connection, batch_id, by))
+            return 0.0 if more else None
+        if batch.status is BatchStatus.PAUSED:
+            return None
+        if not batch.counts.waiting + batch.counts.queued + batch.counts.running:
+            self._writer.call(lambda connection: store.finish(connection, batch_id, dt.datetime.now(dt.UTC)))
+            return None
+        if isinstance(verdict, Pause):
+            _log.warning("batch %s is paused: %s", batch_id, verdict.reason)
+            self._writer.call(lambda connection: store.pause(connection, batch_id, verdict.reason))
+            return None
+        return self._let_go(batch, verdict.most) if batch.counts.waiting else None
+
+    def _let_go(self, batch: Batch, most: int | None) -> float | None:
+        allowed, due = self._allowed(batch)
+        limit = min((one for one in (most, allowed) if one is not None), default=None)
+        if limit == 0:
+            return due
+        chosen = self._chosen(batch, limit)
+        if chosen:
+            self._writer.call(lambda connection: store.let_go(connection, batch.id, chosen))
+            if allowed is not None:
+                credit, at = self._credit[batch.id]
+                self._credit[batch.id] = (credit - len(chosen), at)
+        return due
+
+    def _chosen(self, batch: Batch, limit: int | None) -> list[int]:
+        """Return the versions to let go next, in the order in which their events came."""
+        found = []
+        with self._database.read() as connection:
+            for recipe_id, unclaimed in store.recipes_waiting(connection, batch.id).items():
+                room = WINDOW - unclaimed if limit is None else min(WINDOW - unclaimed, limit)
+                if room > 0:
+                    found.append(
+                        store.next_waiting(connection, batch.id, recipe_id, room, by_key=batch.order != "any")
+                    )
+        merged = [version_id for _, version_id in heapq.merge(*found)]
+        return merged if limit is None else merged[:limit]
+
+    def _allowed(self, batch: Batch) -> tuple[int | None, float | None]:
+        """Return how many jobs the batch's rate allows now, None for any number, and when it allows another one."""
+        if batch.rate is None:
+            return None, None
+        now = self._clock()
+        credit, at = self._credit.get(batch.id, (1.0, now))
+        # What was not used for a while does not come all at once.
+        credit = min(credit + (now - at) * batch.rate, max(batch.rate, 1.0))
+        self._credit[batch.id] = (credit, now)
+        missing = max(1.0 - (credit - int(credit)), 0.0) / batch.rate
+        return int(credit), max(missing, 0.02)
