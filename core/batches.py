@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from core import reruns
-from core.errors import NotFound, Refused, UsageError
+from core.errors import NotFound, Refused
 from core.reruns import Standing
+from core.selection import rate_words
 from data import batches as store
 from data import recipes as recipe_store
 from data.database import Database
@@ -28,28 +28,6 @@ WINDOW = 200
 JUDGED_AFTER = 10
 """How many must have ended before their failed share says anything."""
 _PAGE = 500
-_RATE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)/(?P<unit>s|m|h)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-# What is asked
-
-
-def rate(text: str) -> float:
-    """Return the jobs a second of `10/s`, `30/m` or `100/h`; raises UsageError."""
-    found = _RATE.fullmatch(text.strip())
-    if not found or not float(found["number"]):
-        raise UsageError(f"{text!r} is no rate: write one like 10/s, 30/m or 100/h")
-    return float(found["number"]) / _SECONDS[found["unit"]]
-
-
-def rate_words(per_second: float) -> str:
-    """Return a rate as `rate` reads it, in the unit in which it is a whole number if there is one."""
-    for unit, seconds in _SECONDS.items():
-        number = per_second * seconds
-        if abs(number - round(number)) < 1e-9 and round(number) > 0:
-            return f"{round(number)}/{unit}"
-    return f"{per_second * 3600:g}/h"
 
 
 # The policy

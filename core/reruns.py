@@ -14,54 +14,10 @@ from typing import Any
 from core.errors import Refused
 from core.library import Loaded, connections_of
 from core.recipe import ActionStep, Recipe
+from core.selection import WHOLE, How, Selection
 from core.settings import Settings
-from data.records import Job, JobFilter, RecipeState, Refusal
+from data.records import Job, RecipeState, Refusal
 from data.states import Status
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The jobs that somebody asks to rerun: by id, or all that a filter shows, less those taken out."""
-
-    ids: tuple[int, ...] | None = None
-    filter: JobFilter | None = None
-    excluded: frozenset[int] = frozenset()
-    version: int | None = None
-    """Of a single job: the version that was looked at. One that is not the latest is refused (`not_latest`)."""
-
-
-MODES = ("start", "failed")
-REVISIONS = ("latest", "original")
-ORDERS = ("strict", "key", "any")
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How jobs are to be rerun; all but `mode` and `revision` is of a bulk rerun only."""
-
-    mode: str = "start"
-    """`start`, or `failed`: recorded outputs are reused up to the failed step."""
-    revision: str = "latest"
-    """`latest`, or `original`: the revision of version 1."""
-    order: str = "key"
-    """`strict`: one after the other; `key`: so for the jobs of an object, others beside them; `any`: no order."""
-    rate: float | None = None
-    """Jobs a second at the most."""
-    canary: int | None = None
-    """How many run first; then the rest wants a yes."""
-    stop_failures: int | None = None
-    """How many failures pause the rest."""
-    stop_share: float | None = None
-    """Which part of those that ended, from 0 to 1, may fail before the rest is paused."""
-
-    @property
-    def version_mode(self) -> str:
-        """The mode of the versions that this makes, as their rows and histories say it."""
-        return "original" if self.revision == "original" else self.mode
-
-
-WHOLE = How()
-"""The whole recipe, at its latest revision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TextIO
 
-from core.batches import rate_words
+from core.selection import rate_words
 from data.records import Batch, BatchJob
 from data.states import BatchStatus, Status
 from tui.cli_tables import Column, write_facts, write_table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UsageError
-from core.reruns import WHOLE, Selection
+from core.selection import WHOLE, Selection
 from tui import cli_batch_tables as tables
 from tui import cli_rerun, output
 from tui.cli_face import Commands, Listing, on_terminal, opened, who

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from core.errors import UsageError
+from core.selection import rate
 from data.records import SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
 from tui.output import FORMATS
@@ -177,8 +178,6 @@ class Rate(click.ParamType[float]):
         """Return the jobs a second."""
         if isinstance(value, float):
             return value
-        from core.batches import rate
-
         try:
             return rate(value)
         except UsageError as error:

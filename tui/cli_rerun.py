@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.errors import Refused, UsageError
-from core.reruns import MODES, ORDERS, REVISIONS, How, Plan, Rerun, Selection
+from core.selection import MODES, ORDERS, REVISIONS, How, Selection
 from data.records import JobFilter, Version
 from data.states import ENDED, BatchStatus, Status
 from tui import cli_tables as tables
@@ -22,6 +22,7 @@ from tui.units import count
 
 if TYPE_CHECKING:
     from core.automation import Automation
+    from core.reruns import Plan, Rerun
 
 _POLL = 0.1
 
@@ -114,6 +115,8 @@ def asked(automation: Automation, chosen: Selection, how: How, *, note: str | No
         found = plan(automation, chosen, how, digest)
         tables.write_plan(found, sys.stderr)
         if not found.requested:
+            from core.reruns import Rerun
+
             return Rerun((), found.refused, None, found.digest)
         note = _agreed(automation, len(found.requested), note)
         try:

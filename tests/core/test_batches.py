@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.batches import Pause, Release, judged, rate, rate_words
+from core.batches import Pause, Release, judged
 from core.errors import NotFound, Refused, UsageError
-from core.reruns import How, Selection
+from core.selection import How, Selection, rate, rate_words
 from data.records import JobFilter
 from data.states import BatchStatus, Status
 

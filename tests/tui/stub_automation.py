@@ -11,7 +11,7 @@ from typing import Any
 from core.automation import EngineState
 from core.coverage import Coverage, Covered
 from core.errors import NotFound
-from core.reruns import Plan, Repeat, Rerun, RevisionChange, Selection
+from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
 from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, StepRecord, Version
 from data.states import Status, StepStatus
 
@@ -157,13 +157,15 @@ class StubAutomation:
         self.job(job_id)
         return self.versions[::-1]
 
-    def plan(self, selection: Selection) -> Plan:
+    def plan(self, selection: Selection, how: How = WHOLE, *, digest: str | None = None) -> Plan:
         refused = (self.blocked,) if self.blocked else ()
         wanted = () if refused else (812,)
         change = RevisionChange("sync", self.versions[-1].recipe_revision, 7, 1)
         return Plan(selection, wanted, refused, (change,), self.repeats, f"digest{len(self.versions)}")
 
-    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
+    def rerun(
+        self, selection: Selection, how: How = WHOLE, *, by: str, note: str | None = None, plan: str | None = None
+    ) -> Rerun:
         self.asked.append(("rerun", selection, plan))
         self.add_version(Status.RUNNING, finished_at=None)
         return Rerun((812,), (), None, plan or "")

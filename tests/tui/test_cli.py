@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 import tui.cli
 import tui.cli_face
 from core.errors import NotFound, Refused, StoreError, WorkspaceError
-from core.reruns import Plan, Repeat, Rerun, RevisionChange, Selection
+from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
 from data.records import (
     Accepted,
     Error,
@@ -101,7 +101,9 @@ class Stub:
         ended = self.rounds > 2
         return [version(job_id, 1, self.ends if ended else Status.RUNNING)]
 
-    def plan(self, selection: Selection) -> Plan:
+    def plan(self, selection: Selection, how: How = WHOLE, *, digest: str | None = None) -> Plan:
+        if digest not in (None, f"d{self.changed_plans}"):
+            raise Refused("plan_changed", "The plan has changed.")
         ids = selection.ids or tuple(range(1, self.many + 1))
         refused = {refusal.id for refusal in self.refused}
         return Plan(
@@ -110,7 +112,9 @@ class Stub:
             f"d{self.changed_plans}",
         )
 
-    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
+    def rerun(
+        self, selection: Selection, how: How = WHOLE, *, by: str, note: str | None = None, plan: str | None = None
+    ) -> Rerun:
         self.asked.append(("rerun", selection, by, note, plan))
         if self.changed_plans:
             self.changed_plans -= 1
@@ -177,7 +181,8 @@ def run(stub: Stub) -> Run:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the streams that the commands ask say that they are a terminal."""
-    monkeypatch.setattr("tui.cli.on_terminal", lambda *streams: True)
+    for module in ("cli", "cli_rerun", "cli_batches"):
+        monkeypatch.setattr(f"tui.{module}.on_terminal", lambda *streams: True)
 
 
 # What is loaded
@@ -262,7 +267,11 @@ def test_a_duration_counts_back_from_now_and_a_date_is_local(run: Run, stub: Stu
     ("rerun 1.2 3 --yes", "single job"),
     ("rerun 1.2 1.3 --yes", "two versions"),
     ("rerun 1", "--yes"),
-    ("rerun 1 --rate 3/s --yes", "--rate"),
+    ("rerun 1 --rate 3 --yes", "10/s"),
+    ("rerun 1 --stop-at 101% --yes", "20%"),
+    ("rerun 1 --from failed --revision original --yes", "latest revision"),
+    ("batch rate 1 fast", "10/s"),
+    ("batch retry-failed 1", "--yes"),
     ("resolve 1 --step 2", "--happened"),
     ("resolve 1 --step 2 --happened --repeat", "--happened"),
     ("resolve 1 --step 2 --repeat --output 1", "--happened"),
