@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from core.batches import Pause, Release, judged
 from core.errors import NotFound, Refused, UsageError
 from core.selection import How, Selection, rate, rate_words
-from data.records import JobFilter
+from data.records import JobFilter, Sort
 from data.states import BatchStatus, Status
 
 BAD = 'steps: [{id: read, action: files.read, with: {path: "{{ trigger.name }}"}}]'
 LOG = 'steps: [{id: log, action: files.append, with: {path: log, text: "{{ trigger.name }}\\n"}}]'
 MANY = "concurrency: 8\n"
+UNTIL_TOLD = 'steps: [{action: command.run, with: {argv: [sh, -c, "until [ -e go ]; do sleep 0.05; done"]}}]'
 FAILED = JobFilter(statuses=frozenset({Status.FAILED}))
 
 
@@ -31,6 +34,21 @@ def begin(workspace, ids, **how):
     done = workspace.automation.rerun(Selection(ids=ids), How(**how), by="ada", note="why")
     assert done.requested == ids
     return done.batch
+
+
+@contextmanager
+def told_to_go(workspace):
+    """Let what waits to be told go on at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        (workspace.path / "go").touch()
+
+
+def purged(workspace, ids):
+    """Apply retention, and return whether it has taken the data of these jobs."""
+    workspace.automation.purge(by="ada")
+    return not any(workspace.automation.job(id).trigger_stored for id in ids)
 
 
 def counts(workspace, number):
@@ -71,6 +89,39 @@ def test_a_batch_tells_who_was_refused_and_its_counts_add_up(workspace, failed):
     assert (stands.jobs, stands.refused, stands.succeeded) == (12, 1, 11)
     (refused,) = [one for one in workspace.automation.batches.jobs(done.batch) if one.refusal]
     assert (refused.job_id, refused.refusal.code, refused.status) == (failed[3], "queued", None)
+
+
+def test_plan_run_and_report_agree_to_the_job(workspace, failed, until):
+    workspace.recipe(BAD, name="gone")
+    gone = workspace.send({"name": "g1"}, {"name": "g2"}, recipe="gone")
+    workspace.recipe(BAD, name="short")
+    expired = workspace.send({"name": "e1"}, {"name": "e2"}, recipe="short")
+    workspace.run_until_idle()
+    (workspace.path / "recipes" / "gone.yaml").unlink()
+    workspace.recipe("retention: 1s\n" + BAD, name="short")
+    until(lambda: purged(workspace, expired), "data that is due")
+    chosen = Selection(filter=JobFilter())
+    workspace.recipe(UNTIL_TOLD, name="slow")
+    (running,) = workspace.send({}, recipe="slow")
+    with workspace.engine() as engine, told_to_go(workspace):
+        until(lambda: (engine.tick(), workspace.status(running) is Status.RUNNING)[1])
+        plan = workspace.automation.plan(chosen)
+        done = workspace.automation.rerun(chosen, by="ada", note="why", plan=plan.digest)
+        until(lambda: workspace.automation.batches.get(done.batch).finished_at is not None)
+    told = {one.id: one.code for one in plan.refused}
+    assert told == {
+        **dict.fromkeys(gone, "recipe_missing"), **dict.fromkeys(expired, "trigger_expired"), running: "running"
+    }
+    assert (done.requested, done.refused) == (plan.requested, plan.refused)
+    listed = {one.job_id: one for one in workspace.automation.batches.jobs(done.batch)}
+    assert {id: one.refusal.code for id, one in listed.items() if one.refusal} == told
+    stands = counts(workspace, done.batch)
+    assert (stands.jobs, stands.refused, stands.succeeded) == (len(failed) + 5, 5, len(failed))
+    reported = {job.id: job for job in workspace.automation.jobs(JobFilter(), Sort("id"))}
+    assert {id for id, job in reported.items() if job.versions == 2} == set(done.requested) == set(failed)
+    assert {id: reported[id].rerun_blocked.code for id in (*gone, *expired)} == {
+        id: code for id, code in told.items() if id != running
+    }
 
 
 def test_it_pins_the_revisions_at_its_start(workspace, failed):

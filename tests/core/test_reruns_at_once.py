@@ -53,7 +53,7 @@ with Automation(Path(sys.argv[1])) as automation:
 
 def test_two_processes_at_once_one_wins_each_job(workspace):
     workspace.recipe(GOOD)
-    ids = workspace.send(*({"name": str(n)} for n in range(100)))
+    ids = workspace.send(*({"name": str(n)} for n in range(500)))
     workspace.run_until_idle()
     processes = [
         subprocess.Popen(
@@ -67,13 +67,13 @@ def test_two_processes_at_once_one_wins_each_job(workspace):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [json.loads(process.communicate(timeout=30)[0]) for process in processes]
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
     (ada, not_ada), (bob, not_bob) = told
     assert sorted(ada + bob) == ids
     assert {tuple(one) for one in not_ada} == {tuple(one) for one in not_ada if one[0] in bob}
     assert all(code == "queued" and "asked for by bob" in message for _, code, message in not_ada)
     assert all(code == "queued" and "asked for by ada" in message for _, code, message in not_bob)
-    assert len(not_ada) + len(not_bob) == 100
+    assert len(not_ada) + len(not_bob) == 500
 
 
 def test_who_lost_to_a_rerun_that_has_ended_already_is_told_too(workspace, monkeypatch):
