@@ -26,6 +26,7 @@ class Action:
 LISTS = ("report", "lines")
 JOBS = ("report", "detail", "history")
 RECIPES = ("recipes", "recipe")
+BATCHES = ("activity", "batch")
 
 ACTIONS: tuple[Action, ...] = (
     # The job's verbs
@@ -39,8 +40,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
-    Action("copy_command", ("Y",), "copy the command that shows the same", JOBS),
+    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch")),
     Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
+    # Bulk reruns
+    Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
+    Action("cancel_batch", ("x",), "cancel what has not begun of the bulk rerun", BATCHES, "cancel"),
+    Action("retry_failed", ("r",), "rerun those of its jobs that failed", ("batch",), "rerun failed"),
+    Action("batch_rate", ("o",), "choose how fast it goes", ("batch",), "rate"),
+    Action("filter_results", ("t",), "choose which results are shown", ("batch",), "filter"),
     # The report
     Action("mark", ("space",), "mark the job and go on", ("report",), "mark"),
     Action("mark_range", ("v", "ctrl+@"), "mark a range: on, move, off", ("report",)),
@@ -88,6 +95,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("engine", ("a",), "start or stop the engine", ("global",)),
     Action("screen_jobs", ("1",), "the jobs", ("global",)),
     Action("screen_recipes", ("2",), "the recipes", ("global",)),
+    Action("screen_activity", ("3",), "bulk reruns", ("global",)),
     Action("redraw", ("ctrl+l",), "draw the screen anew", ("global",)),
     Action("command_palette", ("ctrl+p", ":"), "find an action by its name", ("global",)),
     Action("help", ("?", "f1"), "the keys of what has the focus", ("global",), "help"),

@@ -40,6 +40,7 @@ from tui.hangup import when_gone
 from tui.keys import OrderedKeys
 from tui.narrow import Shown
 from tui.palette import ActionProvider
+from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
 from tui.screens.help import HelpScreen
@@ -72,7 +73,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     TITLE = "Jobdeck"
     COMMANDS = {ActionProvider}
     BINDINGS = [*bindings("global")]
-    MODES = {"jobs": ReportScreen, "recipes": RecipesScreen}
+    MODES = {"jobs": ReportScreen, "recipes": RecipesScreen, "activity": ActivityScreen}
     DEFAULT_MODE = "jobs"
 
     # Screens watch these; the application itself has nothing to paint.
@@ -183,6 +184,10 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     def action_screen_recipes(self) -> None:
         """Go to the recipes."""
         self._go("recipes")
+
+    def action_screen_activity(self) -> None:
+        """Go to the bulk reruns."""
+        self._go("activity")
 
     def _go(self, mode: str) -> None:
         if isinstance(self.screen, HelpScreen):

@@ -10,17 +10,26 @@ from typing import cast
 
 from rich.text import Text
 from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.widget import Widget
+from textual.widgets import Static
 
-from core.reruns import Plan, Repeat, RevisionChange
+from core.reruns import Plan, Repeat, RevisionChange, Stale
+from core.selection import WHOLE, How
 from data.records import Refusal
 from tui.actions import shown
 from tui.deck import Deck
 from tui.text import safe
-from tui.units import count
+from tui.units import count, elapsed
+from tui.widgets.typed import TypedLine
 
 CONFIRM = "c"
 """The key that confirms; never the one that asked."""
+CANARY = 5
+"""Jobs of a canary that the panel offers."""
+DIFF_LINES = 6
+"""Changed lines of a recipe that a plan shows."""
 FIRST_IDS = 5
 """How many of the jobs of a group a plan names."""
 
@@ -117,13 +126,93 @@ def panel_text(lines: Sequence[Text], choices: Sequence[Choice], at: int, width:
     return text
 
 
+class TypedPanel(Vertical):
+    """Lines that say what is wanted, and a line to type it; resolves `answer` with the text, or None for Cancel.
+
+    What was typed before the panel was on the terminal goes into the line: it does nothing by itself.
+    """
+
+    DEFAULT_CSS = "TypedPanel { height: auto; }"
+
+    def __init__(self, lines: Iterable[Text], placeholder: str, answer: Future[str | None]) -> None:
+        super().__init__()
+        self._lines = list(lines)
+        self._placeholder = placeholder
+        self._answer = answer
+
+    def compose(self) -> ComposeResult:
+        """Yield the lines and the line to type into."""
+        yield Static(Text("\n").join(self._lines), markup=False)
+        yield TypedLine(self._placeholder, self._done)
+
+    def on_mount(self) -> None:
+        """Take the focus."""
+        self.screen.set_focus(self.query_one(TypedLine))
+
+    def on_key(self, event: events.Key) -> None:
+        """Cancel with Esc; keys that move stay here."""
+        if event.key == "escape":
+            self._done(None)
+        if event.key in ("escape", "tab", "shift+tab", "up", "down", "pageup", "pagedown"):
+            event.stop()
+
+    def _done(self, text: str | None) -> None:
+        if not self._answer.done():
+            self._answer.set_result(text)
+
+
+OTHERWISE = {
+    "w": WHOLE, "f": How(mode="failed"), "o": How(revision="original"), "k": How(canary=CANARY),
+}  # fmt: skip
+"""Keys of a plan's panel that make another plan of the same jobs."""
+
+
+def plan_choices(plan: Plan) -> list[Choice]:
+    """Return the ways out of a plan's panel: to go ahead with it, or to look at another one."""
+    number = len(plan.requested)
+    choices = [Choice(CONFIRM, f"rerun {count(number, 'job')}")]
+    others = {"w": "whole recipe", "f": "from the failed step", "o": "original revision"}
+    choices += [Choice(key, label) for key, label in others.items() if OTHERWISE[key] != plan.how]
+    if number > CANARY and plan.how.canary is None:
+        choices.append(Choice("k", f"canary of {CANARY}"))
+    return choices
+
+
 def plan_panel(plan: Plan) -> list[Text]:
     """Return what rerunning would do: how many, who not and why, from which revision to which, and what repeats."""
-    lines = [Text(f"Rerun: {len(plan.requested):,} run, {len(plan.refused):,} not", style="bold")]
+    many = len(plan.requested) > 1
+    head = f"Rerun: {len(plan.requested):,} run, {len(plan.refused):,} not"
+    head += f", in the order of their events, in about {elapsed(plan.estimate_ms)}" if many and plan.estimate_ms else ""
+    lines = [Text(head, style="bold"), *_how(plan.how)]
     lines += _refused(plan.refused)
-    lines += [_revision(change) for change in plan.revisions]
+    lines += [line for change in plan.revisions for line in _revision(change)]
     lines += _repeats(plan.repeats)
+    return [*lines, *_stale(plan.stale)]
+
+
+def _how(how: How) -> list[Text]:
+    told = {
+        "failed": "  From the failed step: what was completed before it is reused, not done again.",
+        "original": "  At the revision that version 1 ran, not at the latest.",
+    }
+    lines = [Text(told[how.version_mode], style="bold")] if how.version_mode in told else []
+    if how.canary:
+        lines.append(Text(f"  A canary: {how.canary} run first; the rest waits for a yes (3, then a).", style="bold"))
     return lines
+
+
+def _stale(stale: Sequence[Stale]) -> list[Text]:
+    newer = [one for one in stale if one.newer is not None]
+    changed = [one for one in stale if one.changed_at is not None]
+    lines = []
+    if newer:
+        first = ", ".join(f"{one.job_id} by {one.newer}" for one in newer[:FIRST_IDS])
+        more = ", …" if len(newer) > FIRST_IDS else ""
+        lines.append(Text(f"  {count(len(newer), 'job')} followed by a newer job of the same object: {first}{more}"))
+    if changed:
+        first = ", ".join(str(one.job_id) for one in changed[:FIRST_IDS])
+        lines.append(Text(f"  {count(len(changed), 'object')} changed since, which a rerun cannot see: {first}"))
+    return [Text(line.plain, style="yellow") for line in lines]
 
 
 def _refused(refused: Iterable[Refusal]) -> list[Text]:
@@ -140,12 +229,17 @@ def _group(code: str, group: list[Refusal]) -> Text:
     return why.append(f" — {safe(group[0].message)}")
 
 
-def _revision(change: RevisionChange) -> Text:
+def _revision(change: RevisionChange) -> list[Text]:
     name, jobs = safe(change.recipe), count(change.jobs, "job")
     if change.ran == change.will_run:
-        return Text(f"  {name}: r{change.will_run}, as it ran ({jobs})")
+        return [Text(f"  {name}: r{change.will_run}, as it ran ({jobs})")]
     ran = "no revision" if change.ran is None else f"r{change.ran}"
-    return Text.assemble(f"  {name}: ran {ran}, ", (f"will run r{change.will_run}", "bold"), f" ({jobs})")
+    changed = [line for line in change.diff if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    added = sum(line.startswith("+") for line in changed)
+    told = f" ({jobs}; lines: +{added} -{len(changed) - added})" if changed else f" ({jobs})"
+    head = Text.assemble(f"  {name}: ran {ran}, ", (f"will run r{change.will_run}", "bold"), told)
+    styles = {"+": "green", "-": "red"}
+    return [head, *(Text(f"    {safe(line)}", style=styles[line[0]]) for line in changed[:DIFF_LINES])]
 
 
 def _repeats(repeats: Sequence[Repeat]) -> list[Text]:

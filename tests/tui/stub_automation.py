@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from core.automation import EngineState
@@ -59,6 +60,7 @@ class StubAutomation:
         ]
         self.asked: list[Any] = []
         self.path = Path("sync.yaml")
+        self.settings = SimpleNamespace(rerun=SimpleNamespace(note_above=20, type_count_above=100))
 
     def _version(self, number: int, status: Status, **more: Any) -> Version:
         began = BEGAN + dt.timedelta(minutes=number)

@@ -15,13 +15,13 @@ from textual.widget import Widget
 
 from core.automation import actor
 from core.errors import JobdeckError, Refused
-from core.reruns import Rerun, Selection
+from core.reruns import Rerun
+from core.selection import WHOLE, Selection
 from data.records import RecipeState, Refusal
 from tui.actions import Action, actions, bindings
 from tui.deck import Deck
-from tui.dialogs import CONFIRM, Choice, ConfirmPanel, plan_panel
+from tui.dialogs import OTHERWISE, Choice, ConfirmPanel, TypedPanel, plan_choices, plan_panel
 from tui.facts import notice
-from tui.units import count
 from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said
 
 P = ParamSpec("P")
@@ -178,21 +178,44 @@ class DeckScreen(Screen[None], inherit_bindings=False):
                 self.set_focus(focused)
             await panel.remove()
 
-    async def rerun(self, selection: Selection) -> Rerun | None:
+    async def ask_text(self, lines: Sequence[Text], placeholder: str) -> str | None:
+        """Show a panel with a line to type into and return what was typed, None for Cancel; only from a worker."""
+        if self._asking:
+            return None
+        self._asking = True
+        focused = self.focused
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        panel = TypedPanel(lines, placeholder, answer)
+        try:
+            await self.mount(panel, before="#message")
+            return await answer
+        finally:
+            self._asking = False
+            if focused is not None and focused.is_attached:
+                self.set_focus(focused)
+            await panel.remove()
+
+    async def rerun(self, selection: Selection, *, note: str | None = None) -> Rerun | None:
         """Show the plan, and rerun if it is confirmed; None where no job was queued. Only from a worker.
 
         Why a single job was refused goes to the message line. A plan that no longer holds is made and asked anew.
         """
-        automation = self.deck.automation
+        automation, how = self.deck.automation, WHOLE
         while True:
-            plan = await self.read(automation.plan, selection)
+            plan = await self.read(automation.plan, selection, how)
             if not plan.requested:
                 self.deck.say(_why_none(plan.refused), error=True)
                 return None
-            if await self.ask(plan_panel(plan), Choice(CONFIRM, f"rerun {count(len(plan.requested), 'job')}")) is None:
+            chosen = await self.ask(plan_panel(plan), *plan_choices(plan))
+            if chosen in OTHERWISE:
+                how = OTHERWISE[chosen]
+                continue
+            if chosen is None or (note := await self._agreed(len(plan.requested), note)) is None:
                 return None
             try:
-                done = await self.read(automation.rerun, selection, by=actor(), plan=plan.digest)
+                done = await self.read(
+                    automation.rerun, selection, plan.how, by=actor(), note=note, plan=plan.digest
+                )
             except Refused as refused:
                 if refused.code != "plan_changed":
                     raise
@@ -202,6 +225,22 @@ class DeckScreen(Screen[None], inherit_bindings=False):
                 self.deck.say(_why_none(done.refused), error=True)
                 return None
             return done
+
+    async def _agreed(self, jobs: int, note: str | None) -> str | None:
+        """Return the note once all is said that so many jobs want: why, and how many they are; None where it is not."""
+        settings = self.deck.automation.settings.rerun
+        if jobs > settings.note_above and not note:
+            head = Text(f"{jobs:,} jobs: why? It is kept with their new versions.", style="bold")
+            note = await self.ask_text([head], "the reason; Enter goes on, Esc cancels")
+            if not (note or "").strip():
+                return None
+        if jobs > settings.type_count_above:
+            head = Text(f"Type the number of jobs, {jobs}, to rerun them.", style="bold")
+            typed = await self.ask_text([head], "Enter goes on, Esc cancels")
+            if typed is None or typed.strip().replace(",", "") != str(jobs):
+                self.deck.say("nothing was rerun: another number was typed" if typed else "nothing was rerun")
+                return None
+        return note or ""
 
     # Common deeds
 

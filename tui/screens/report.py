@@ -281,6 +281,7 @@ def rerun_told(done: Rerun) -> str:
     """Return what a rerun did, in one sentence; of the refusals the first in full."""
     ids = done.requested
     first = f"{ids[0]} runs again" if len(ids) == 1 else f"{len(ids):,} jobs run again"
+    first += f" as batch {done.batch} (3 shows it)" if done.batch is not None else ""
     if not done.refused:
         return first
     refusal = done.refused[0]
