@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
 import pytest
@@ -20,6 +21,7 @@ steps:
   - {{id: write, action: http.request, {more} with: {{method: POST, url: "{url}", json: {{a: 1}}}}}}
   - {{id: after, set: {{a: 1}}}}
 """
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 WAIT = """
 concurrency: 1
 steps:
@@ -194,8 +196,223 @@ steps:
     assert not (workspace.path / "second").exists()
 
 
-def test_a_write_whose_end_was_lost_in_a_race_with_the_request_is_not_tried_again(workspace):
-    # The run has not been told yet: its next try is refused by the store.
-    from core.acting import TRIES_IN_DOUBT
+@pytest.fixture
+def untold(monkeypatch):
+    """Let no run hear of a request before it writes again: the store alone has to hold it back."""
+    monkeypatch.setattr("core.runs.Runs.give_up", lambda self, token: None)
 
-    assert TRIES_IN_DOUBT > 1
+
+def test_no_further_try_begins_after_a_request_that_its_run_has_not_heard_of(workspace, held, until, untold):
+    held.drops = 1
+    workspace.recipe(WRITE.format(url=held.url, more="on_doubt: retry,"))
+    (id,) = workspace.send({})
+    with workspace.engine():
+        until(lambda: held.received, "the request")
+        assert cancel(workspace, id).stopping == (id,)
+        held.wait.set()
+        until(lambda: ended(workspace, id), "the end")
+    assert workspace.status(id) is Status.IN_DOUBT
+    assert said(workspace, id) == {"1": "in_doubt", "2": "not_reached"}
+    assert len(held.received) == 1
+
+
+def test_no_further_step_begins_after_a_request_that_its_run_has_not_heard_of(workspace, held, until, untold):
+    workspace.recipe(f"""
+steps:
+  - repeat: "[1, 2]"
+    do: [{{action: http.request, with: {{method: POST, url: "{held.url}"}}}}]
+""")
+    (id,) = workspace.send({})
+    with workspace.engine():
+        until(lambda: held.received, "the request")
+        assert cancel(workspace, id).stopping == (id,)
+        held.wait.set()
+        until(lambda: ended(workspace, id), "the end")
+    assert workspace.status(id) is Status.CANCELED
+    assert said(workspace, id) == {"1": "canceled", "1[0].do.1": "succeeded"}
+    assert len(held.received) == 1
+
+
+# Called jobs
+
+
+PARENT = """
+steps:
+  - {id: call, call: child, with: {}}
+  - {id: after, set: {a: 1}}
+"""
+
+
+@pytest.fixture
+def called(workspace, held, until):
+    """Give (engine, parent's id, child's id) of a call whose child's request is under way."""
+    workspace.recipe(READ.format(url=held.url), "child")
+    workspace.recipe(PARENT)
+    (parent,) = workspace.send({})
+    with workspace.engine() as engine:
+        until(lambda: held.received, "the child's request")
+        child = max(workspace.statuses())
+        until(lambda: engine._dispatcher._parked, "the parent waits")
+        yield engine, parent, child
+        held.wait.set()
+
+
+def test_a_parent_is_canceled_and_its_child_goes_on(workspace, held, until, called):
+    _, parent, child = called
+    done = cancel(workspace, parent)
+    assert (done.canceled, done.goes_on) == ((parent,), (child,))
+    assert workspace.detail(parent).version.warnings == (f"1: job {child}, which it called, goes on",)
+    (next_one,) = workspace.send({})
+    until(lambda: len(held.received) == 1 and workspace.status(child) is Status.RUNNING)
+    held.wait.set()
+    until(lambda: workspace.status(child) is Status.SUCCEEDED, "the child")
+    until(lambda: workspace.status(next_one) is Status.SUCCEEDED, "the parent's recipe has its turn back")
+    assert workspace.status(parent) is Status.CANCELED
+    assert said(workspace, parent) == {"1": "canceled", "2": "not_reached"}
+
+
+def test_a_canceled_child_fails_the_call(workspace, until, called):
+    _, parent, child = called
+    assert cancel(workspace, child).canceled == (child,)
+    until(lambda: ended(workspace, parent), "the parent")
+    error = workspace.detail(parent).version.error
+    assert workspace.status(parent) is Status.FAILED
+    assert (error.kind, error.step, error.message) == (
+        "canceled", "1", f"job {child} of child was canceled by bob",
+    )
+
+
+def test_a_monitor_handles_a_canceled_child(workspace, held, until):
+    workspace.recipe(READ.format(url=held.url), "child")
+    workspace.recipe("""
+steps:
+  - monitor: [{call: child, with: {}}]
+    on_error: [{id: told, set: {kind: "{{ error.kind }}"}}]
+""")
+    (parent,) = workspace.send({})
+    with workspace.engine():
+        until(lambda: held.received, "the child's request")
+        cancel(workspace, max(workspace.statuses()))
+        until(lambda: workspace.status(parent) is Status.SUCCEEDED, "the parent")
+        held.wait.set()
+    assert workspace.steps(parent)["1.on_error.1"].output == {"kind": "canceled"}
+
+
+def test_parent_and_child_are_canceled_together(workspace, called):
+    _, parent, child = called
+    done = cancel(workspace, parent, child)
+    assert (done.canceled, done.goes_on) == ((parent, child), ())
+    assert workspace.detail(parent).version.warnings == ()
+
+
+# Two at once
+
+
+def test_of_two_who_cancel_one_does_and_the_other_is_told_who(workspace):
+    workspace.recipe("steps: [{set: {a: 1}}]")
+    (id,) = workspace.send({})
+    assert cancel(workspace, id, by="bob").canceled == (id,)
+    (refusal,) = cancel(workspace, id, by="ada").refused
+    assert (refusal.id, refusal.code, refusal.message) == (id, "ended", "version 1 has ended: canceled by bob")
+    assert workspace.detail(id).version.canceled_by == "bob"
+
+
+def test_who_asked_first_to_stop_a_write_stays_named(workspace, held, until):
+    workspace.recipe(WRITE.format(url=held.url, more=""))
+    (id,) = workspace.send({})
+    with workspace.engine():
+        until(lambda: held.received, "the request")
+        assert cancel(workspace, id, by="bob").stopping == (id,)
+        assert cancel(workspace, id, by="ada").stopping == (id,)
+        held.wait.set()
+        until(lambda: ended(workspace, id), "the end")
+    assert workspace.detail(id).version.error.message == "canceled by bob"
+
+
+def test_in_the_race_with_the_run_every_job_ends_once_and_as_it_was_told(workspace, until):
+    workspace.recipe("""
+concurrency: 8
+steps:
+  - {action: files.append, with: {path: log, text: "{{ job.id }} first\\n"}}
+  - {action: files.append, with: {path: log, text: "{{ job.id }} second\\n"}}
+""")
+    ids = workspace.send(*({"n": n} for n in range(150)))
+    with workspace.engine() as engine:
+        until(lambda: len(workspace.lines()) > 20, "some have run")
+        done = [cancel(workspace, id) for id in ids]
+        until(engine.idle, "the end")
+    statuses = workspace.statuses()
+    told = {id for one in done for id in (*one.canceled, *one.stopping)}
+    refused = {refusal.id for one in done for refusal in one.refused}
+    assert told | refused == {*ids}
+    assert {statuses[id] for id in told} == {"canceled"}
+    assert {statuses[id] for id in refused} == {"succeeded"}
+    lines = workspace.lines()
+    assert len(lines) == len(set(lines))
+    for id in ids:
+        written = sum(step.status is StepStatus.SUCCEEDED for step in workspace.detail(id).steps)
+        assert written == sum(line.startswith(f"{id} ") for line in lines), said(workspace, id)
+        assert StepStatus.RUNNING not in {step.status for step in workspace.detail(id).steps}
+
+
+# Selections
+
+
+def test_by_a_filter_only_what_has_not_ended_is_spoken_of(workspace):
+    workspace.recipe("steps: [{set: {a: 1}}]")
+    old = workspace.send({}, {})
+    workspace.run_until_idle()
+    new = workspace.send({}, {}, {})
+    selection = Selection(filter=JobFilter(recipe="sync"), excluded=frozenset({new[1], old[0]}))
+    assert workspace.automation.statuses(selection) == {Status.SUCCEEDED: 1, Status.QUEUED: 2}
+    done = workspace.automation.cancel(selection, by="bob")
+    assert (done.canceled, done.refused) == ((new[0], new[2]), ())
+    assert workspace.status(new[1]) is Status.QUEUED
+    nothing = Selection(filter=JobFilter(statuses=frozenset({Status.FAILED})))
+    assert workspace.automation.cancel(nothing, by="bob").canceled == ()
+
+
+def test_what_cannot_be_canceled_is_refused_with_a_reason(workspace):
+    workspace.recipe("steps: [{set: {a: 1}}]")
+    id = workspace.run().job.id
+    assert [(one.id, one.code, one.message) for one in cancel(workspace, id, 99).refused] == [
+        (id, "ended", "version 1 has ended: succeeded"), (99, "no_such_job", "there is no job 99"),
+    ]
+    assert workspace.automation.statuses(Selection(ids=(id, 99))) == {Status.SUCCEEDED: 1}
+    workspace.rerun(id)
+    (refusal,) = cancel(workspace, id, version=1).refused
+    assert (refusal.code, refusal.message) == ("not_latest", "version 1 of 2 is not the latest")
+    assert workspace.status(id) is Status.QUEUED
+    assert cancel(workspace, id, version=2).canceled == (id,)
+
+
+def test_the_audit_tells_who_canceled_what_and_why(workspace):
+    workspace.recipe("steps: [{set: {a: 1}}]")
+    first, second = workspace.send({}, {})
+    workspace.automation.cancel(Selection(ids=(first, second, 99)), by="bob", note="wrong list")
+    with workspace.automation._database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT actor, action, subject, note FROM audit ORDER BY id").all()
+    assert sorted(rows) == [("bob", "cancel", f"job {id}", "wrong list") for id in (first, second)]
+
+
+# An engine that stops, or has died
+
+
+def test_what_still_runs_while_the_engine_stops_can_be_canceled(workspace, until):
+    sqlite3.connect(workspace.path / "other.db").close()
+    (workspace.path / "other.db").touch()
+    workspace.recipe(f"""
+steps:
+  - {{id: read, action: sql.query, with: {{connection: store, sql: "{ENDLESS}"}}}}
+""")
+    workspace.settings('[connections.store]\ntype = "sql"\nurl = "sqlite:///other.db"\n')
+    (id,) = workspace.send({})
+    with workspace.engine() as engine:
+        until(lambda: said(workspace, id).get("1") == "running", "the statement")
+        stopping = threading.Thread(target=engine.close)
+        stopping.start()
+        until(lambda: engine._dispatcher._stopping.is_set())
+        assert cancel(workspace, id).canceled == (id,)
+        stopping.join(20)
+        assert not stopping.is_alive()
+        engine.close = lambda: None
