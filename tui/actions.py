@@ -30,6 +30,7 @@ RECIPES = ("recipes", "recipe")
 ACTIONS: tuple[Action, ...] = (
     # The job's verbs
     Action("rerun", ("r",), "rerun: the marked jobs, or this one, as their next version", JOBS, "rerun"),
+    Action("cancel", ("x",), "cancel: the marked jobs, or this one", ("report", "detail"), "cancel"),
     Action("latest", ("L",), "open the latest version", ("detail", "history"), "latest"),
     Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
     Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),

@@ -1,4 +1,4 @@
-"""Cancellations on a real engine: what ends at once, what is let finish, and who wins where two want different things."""
+"""Cancellations on a real engine: what ends at once, what is let finish, and who wins of two."""
 
 from __future__ import annotations
 
