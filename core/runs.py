@@ -102,7 +102,13 @@ class Runs:
         except Parked as parked:
             return parked.version_id
         except Fenced:
-            _log.info("version %s was canceled or taken over; its run writes no more", claimed.token.version_id)
+            if signals.canceled.is_set():
+                _log.info("version %s was canceled", claimed.token.version_id)
+            else:
+                _log.warning(
+                    "version %s was taken over, or canceled; nothing more of it is written here",
+                    claimed.token.version_id,
+                )
         finally:
             del self._under_way[claimed.token]
         return None
