@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from core.reruns import Selection, no_such_job
+from core.reruns import no_such_job
+from core.selection import Selection
 from data import cancels
 from data import recipes as store
 from data.cancels import Became

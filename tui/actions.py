@@ -30,11 +30,11 @@ RECIPES = ("recipes", "recipe")
 ACTIONS: tuple[Action, ...] = (
     # The job's verbs
     Action("rerun", ("r",), "rerun: the marked jobs, or this one, as their next version", JOBS, "rerun"),
-    Action("cancel", ("x",), "cancel: the marked jobs, or this one", ("report", "detail"), "cancel"),
     Action("latest", ("L",), "open the latest version", ("detail", "history"), "latest"),
     Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
     Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),
     Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", (*RECIPES, "report", "detail"), "edit recipe"),
+    Action("cancel", ("x",), "cancel: the marked jobs, or this one", ("report", "detail"), "cancel"),
     Action("next_version", ("]",), "the next version", ("detail",)),
     Action("previous_version", ("[",), "the previous version", ("detail",)),
     Action("next_job", ("J",), "the next job of the report", ("detail",)),

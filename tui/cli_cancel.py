@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.cancels import Cancellation
 from core.errors import UsageError
-from core.reruns import Selection
+from core.selection import Selection
 from data.records import JobFilter
 from tui import cli_tables as tables
 from tui import output
 from tui.canceling import cancelable, told
 from tui.cli_face import on_terminal, opened, who
-from tui.cli_options import JobRef, filter_options, output_option
+from tui.cli_options import JobRef, WorkspaceCommand, filter_options, output_option
 from tui.cli_rerun import selection
 from tui.units import count
 
 if TYPE_CHECKING:
     from core.automation import Automation
+    from core.cancels import Cancellation
 
 
-@click.command()
+@click.command(cls=WorkspaceCommand)
 @click.argument("targets", metavar="[JOB]...", nargs=-1, type=JobRef(versions=False))
 @filter_options
 @click.option("--all", "every", is_flag=True, help="All jobs that the filters show, instead of jobs by id.")

@@ -110,11 +110,8 @@ class EmbeddedDispatcher:
         # What runs while the engine stops can be canceled still.
         while self._busy or not self._stopping.is_set():
             try:
-                if self._moved() and not self._stopping.is_set():
-                    self._resume()
-                    due = self._feed()
-                    self._feed_at = float("inf") if due is None else time.monotonic() + due
-                    self._fill()
+                if self._moved():
+                    self._go_on()
                 self._see_canceled()
             except StoreError as error:
                 _log.warning("cannot claim: %s", error)
@@ -127,6 +124,17 @@ class EmbeddedDispatcher:
             if self._busy > self._slots // 2:
                 # Slots come free one by one; claimed a few at a time they share a transaction.
                 self._stopping.wait(GATHER_S)
+
+    def _go_on(self) -> None:
+        """Begin what can begin, unless it is to begin nothing more."""
+        self._feed_at = float("inf")
+        if self._stopping.is_set():
+            return
+        self._resume()
+        due = self._feed()
+        if due is not None:
+            self._feed_at = time.monotonic() + due
+        self._fill()
 
     def _moved(self) -> bool:
         """Whether anything may have been queued or let go, or a slot may have come free, since the last look."""

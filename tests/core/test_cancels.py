@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from core.reruns import Selection
+from core.selection import Selection
 from data.records import JobFilter
 from data.states import Status, StepStatus
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from core.errors import EngineHeld, Refused
-from core.reruns import Selection
 from core.runner import Engine
+from core.selection import Selection
 from data import runs
 from data.database import Database, sqlite_url
 from data.states import Status, StepStatus

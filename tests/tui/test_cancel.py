@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from piloted import Seen, in_app
 
 from core.automation import Automation
-from core.reruns import Selection
+from core.selection import Selection
 from data.records import JobFilter, Sort
 from data.states import Status
 from tui.app import JobdeckApp
