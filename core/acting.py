@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +42,9 @@ def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> Json
     """
     effect = act.step.action.effect_of(act.model)
     policy = _on_doubt(act, effect)
-    call = _call(act, run, world)
+    call = _call(act, run, world, effect)
+    world.give_up_if_canceled()
     for last in (*[False] * (TRIES_IN_DOUBT - 1), True):
-        world.give_up_if_canceled()
         journal.begin(
             act.path, act.step.id, index=act.index, action=act.step.action.name, effect=effect.value, on_doubt=policy,
             input=act.inputs, has_input=True,
@@ -53,6 +54,8 @@ def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> Json
             return journal.end(act.path, StepStatus.SUCCEEDED, output=plain(output))
         except AnswerLost as lost:
             error = told(lost, act.path)
+            if effect is not Effect.READS and policy == "retry" and world.canceled.is_set():
+                policy = "hold"
             if effect is not Effect.READS and (policy != "retry" or last):
                 return _doubt(journal, act.path, error, policy)
         except StepError as failed:
@@ -87,13 +90,14 @@ def _on_doubt(act: Act, effect: Effect) -> str:
     return "hold" if effect is Effect.WRITES else "retry"
 
 
-def _call(act: Act, run: Run, world: Surroundings) -> Call:
+def _call(act: Act, run: Run, world: Surroundings, effect: Effect) -> Call:
     return Call(
         workspace=world.workspace,
         connection=act.client,
         idempotency_key=str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, f"{run.version_id}:{act.path}")),
         timeout=act.step.timeout,
-        canceled=world.canceled,
+        # Interrupted, a write would be in doubt: it has its timeout to finish.
+        canceled=world.canceled if effect is Effect.READS else threading.Event(),
         from_template=act.step.from_outside,
         allow_hosts=world.allow_hosts,
         log=world.log,

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core import reruns, retention
+from core import cancels, reruns, retention
 from core.batches import Batches
+from core.cancels import Cancellation
 from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
 from core.events import make_event, storable
 from core.expressions import Condition, ExpressionError, compile_condition, to_text
@@ -221,6 +222,20 @@ class Automation:
         )
         if not moved:
             raise Refused("not_in_doubt", f"step {path} of job {job_id} is not in doubt: {', '.join(doubted)} is")
+
+    # Canceling
+
+    def cancel(self, selection: Selection, *, by: str, note: str | None = None) -> Cancellation:
+        """Cancel the jobs of a selection; the others are in `refused`, but those that a filter shows and that ended.
+
+        Durable when it returns, with an engine or without. One whose writing step is under way is `stopping`: that
+        step is let finish.
+        """
+        return cancels.cancel(self._database, selection, by=by, note=note)
+
+    def statuses(self, selection: Selection) -> Mapping[Status, int]:
+        """Return how many jobs of a selection have each status; statuses that none has are left out."""
+        return cancels.counted(self._database, selection)
 
     # Retention
 

@@ -29,6 +29,7 @@ from core.recipe import (
 )
 from core.walking import (
     Canceled,
+    Child,
     Doubted,
     Failed,
     Interrupted,
@@ -95,6 +96,7 @@ class Walk:
             self._step(step)
 
     def _step(self, step: Step) -> None:
+        self._world.give_up_if_canceled()
         path = self._at(step.path)
         record = self._journal.recall(path)
         if record is not None and record.status is StepStatus.SKIPPED:
@@ -202,7 +204,6 @@ class Walk:
     def _call_recipe(self, step: CallStep, path: str, record: StepRecord | None) -> None:
         if record is not None and self._replayed(step, record):
             return
-        self._world.give_up_if_canceled()
         if record is None or not record.has_input:
             self._begin_call(step, path)
             record = self._journal.recall(path)
@@ -220,8 +221,7 @@ class Walk:
         if child.status is Status.SUCCEEDED:
             self._outputs[step.id] = self._journal.end(path, StepStatus.SUCCEEDED, output=output)
             return
-        why = child.error.message if child.error else f"it was {child.status.value}"
-        failed = Error(f"job {child.job_id} of {step.recipe} failed: {why}", "call", path)
+        failed = _child_failed(step, path, child)
         self._journal.end(path, StepStatus.FAILED, output=output, error=failed)
         raise Failed(failed)
 
@@ -405,6 +405,14 @@ class Walk:
 
 
 _NOTHING = object()
+
+
+def _child_failed(step: CallStep, path: str, child: Child) -> Error:
+    if child.status is Status.CANCELED:
+        why = child.error.message if child.error else "canceled"
+        return Error(f"job {child.job_id} of {step.recipe} was {why}", "canceled", path)
+    why = child.error.message if child.error else f"it was {child.status.value}"
+    return Error(f"job {child.job_id} of {step.recipe} failed: {why}", "call", path)
 
 
 def _action_of(step: Step) -> str | None:

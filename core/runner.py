@@ -72,7 +72,7 @@ class Engine:
         self._polling = Polling(self._database, self._writer.call, self._source) if polls else None
         self._dispatcher = EmbeddedDispatcher(
             self._database, self._writer, self._boot, settings.engine.slots, lambda id: self._loaded.get(id),
-            self._runs.carry_out, Feeder(self._database, self._writer, self._standings).feed,
+            self._runs.carry_out, self._runs.give_up, Feeder(self._database, self._writer, self._standings).feed,
         )
         self._purging = Purging(self._database, self._writer, self._rules)
         self._listener = self._listening(world) if listens else None

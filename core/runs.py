@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from data import calls, jobs
 from data import recipes as store
 from data.database import Database
 from data.records import Error, JsonValue, Revision, StepRecord
-from data.runs import Claimed, Settled
+from data.runs import Claimed, Settled, Token
 from data.states import ENDED, Status
 from data.writer import Writer
 
@@ -49,6 +49,14 @@ def world_of(settings: Settings, workspace: Path) -> World:
     return World(settings, Connections(settings, workspace), Masking(settings.secrets(workspace)))
 
 
+@dataclass(frozen=True)
+class _Signals:
+    """What a run is told by while it walks."""
+
+    canceled: threading.Event = field(default_factory=threading.Event)
+    halted: threading.Event = field(default_factory=threading.Event)
+
+
 class Runs:
     """Carries out claimed versions, many at once."""
 
@@ -64,12 +72,21 @@ class Runs:
         self._writer = writer
         self._library = library
         self._revisions: dict[int, Revision] = {}
-        self._halted = threading.Event()
-        self._never = threading.Event()
+        self._under_way: dict[Token, _Signals] = {}
+        self._halting = False
 
     def halt(self) -> None:
         """End the waits for retries: their versions are queued again; steps that act are finished."""
-        self._halted.set()
+        self._halting = True
+        for signals in list(self._under_way.values()):
+            signals.halted.set()
+
+    def give_up(self, token: Token) -> None:
+        """End a run that is under way, if it is: its version was canceled, or asked to end; a write is let finish."""
+        signals = self._under_way.get(token)
+        if signals is not None:
+            signals.canceled.set()
+            signals.halted.set()
 
     def carry_out(self, claimed: Claimed, resumed: bool = False) -> int | None:
         """Run a version to its end, to a doubt, or until its token is taken over.
@@ -77,15 +94,26 @@ class Runs:
         Return the id of the version that has to end before this one can go on, if it waits for one; then call again
         with `resumed`.
         """
+        signals = self._under_way[claimed.token] = _Signals()
+        if self._halting:
+            signals.halted.set()
         try:
-            self._run(claimed, resumed)
+            self._run(claimed, resumed, signals)
         except Parked as parked:
             return parked.version_id
         except Fenced:
-            _log.warning("version %s was taken over; nothing more of it is written here", claimed.token.version_id)
+            if signals.canceled.is_set():
+                _log.info("version %s was canceled", claimed.token.version_id)
+            else:
+                _log.warning(
+                    "version %s was taken over, or canceled; nothing more of it is written here",
+                    claimed.token.version_id,
+                )
+        finally:
+            del self._under_way[claimed.token]
         return None
 
-    def _run(self, claimed: Claimed, resumed: bool) -> None:
+    def _run(self, claimed: Claimed, resumed: bool, signals: _Signals) -> None:
         world = self.world
         journal = self._journal(claimed, world, resumed)
         began = dt.datetime.now(dt.UTC)
@@ -94,7 +122,8 @@ class Runs:
         except RecipeProblems as error:
             settled = _end(began, Status.FAILED, Error(str(error), "recipe"), recipe="")
         else:
-            walk = Walk(recipe, claimed.event, _facts(claimed, number), journal, self._surroundings(claimed, world))
+            surroundings = self._surroundings(claimed, world, signals)
+            walk = Walk(recipe, claimed.event, _facts(claimed, number), journal, surroundings)
             outcome = self._walked(walk)
             told = condition_now(recipe, claimed.event, world.settings.props, began) if claimed.mode in RERUNS else ()
             warnings = tuple(dict.fromkeys((*claimed.warnings, *told, *outcome.warnings)))
@@ -150,15 +179,15 @@ class Runs:
         with self._database.read() as connection:
             return jobs.completed_before(connection, claimed.job_id, claimed.number, *step)
 
-    def _surroundings(self, claimed: Claimed, world: World) -> Surroundings:
+    def _surroundings(self, claimed: Claimed, world: World, signals: _Signals) -> Surroundings:
         return Surroundings(
             workspace=self._workspace,
             props=world.settings.props,
             connection=world.connections.get,
             call_recipe=lambda name, path, inputs: self._call(claimed, world, name, path, inputs),
             allow_hosts=world.settings.engine.allow_hosts,
-            canceled=self._never,
-            halted=self._halted,
+            canceled=signals.canceled,
+            halted=signals.halted,
             log=lambda level, message: _log.log(_level(level), "job %s: %s", claimed.job_id, message),
         )
 
@@ -179,6 +208,8 @@ class Runs:
                 connection, claimed.token.version_id, path, called.state.id, event, by, now
             )
         )
+        if child is None:
+            raise Fenced
         if not child.own or child.status not in ENDED:
             return Child(child.job_id, child.version_id, Status.QUEUED, None, {})
         with self._database.read() as connection:

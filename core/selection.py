@@ -14,7 +14,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The jobs that somebody asks to rerun: by id, or all that a filter shows, less those taken out."""
+    """The jobs that somebody asks to rerun, or to cancel: by id, or all that a filter shows, less those taken out."""
 
     ids: tuple[int, ...] | None = None
     filter: JobFilter | None = None

@@ -91,7 +91,7 @@ class Surroundings:
     call_recipe: CallRecipe
     allow_hosts: tuple[str, ...] = ()
     canceled: threading.Event = field(default_factory=threading.Event)
-    """Set when the run is to give up."""
+    """Set when the run is to give up: reading calls and waits are interrupted, a writing call is let finish."""
     halted: threading.Event = field(default_factory=threading.Event)
     """Set when waits are to end: the engine stops, or the run is canceled."""
     log: Callable[[str, str], None] = lambda level, message: None

@@ -29,11 +29,14 @@ class Called:
 
 def call(
     connection: Connection, parent_version_id: int, path: str, recipe_id: int, event: Event, by: str, now: dt.datetime
-) -> Called:
-    """Return the child's version of a call, queued when it is first asked for.
+) -> Called | None:
+    """Return the child's version of a call, queued when it is first asked for; None where the parent runs no more.
 
     The same parent job and path mean the same child job, through `event.key`; its next version has the new input.
     """
+    parent = connection.execute(select(versions.c.status).where(versions.c.id == parent_version_id)).scalar()
+    if parent != Status.RUNNING:
+        return None
     linked = connection.execute(
         select(versions).join(calls, calls.c.child_version_id == versions.c.id).where(
             calls.c.parent_version_id == parent_version_id, calls.c.path == path

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Select, exists, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
-from data.runs import NEW_EVENT, RERUN, TEST, error_columns
+from data.runs import NEW_EVENT, RERUN, TEST
 from data.states import OPEN, Status, StepStatus
-from data.tables import KEPT, LATEST, dump_json, event_keys, jobs, payloads, revisions, steps, versions
+from data.tables import KEPT, LATEST, dump_json, error_columns, event_keys, jobs, payloads, revisions, steps, versions
 
 # Events become jobs
 
@@ -266,6 +266,8 @@ def _version(row: Row[Any]) -> Version:
         attempt=row.attempt,
         batch=row.batch_id,
         expired=row.expired,
+        canceled_by=row.canceled_by,
+        canceled_at=row.canceled_at,
     )
 
 

@@ -28,7 +28,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a job cannot be rerun: a code for scripts, a sentence for people."""
+    """Why something cannot be done to a job: a code for scripts, a sentence for people."""
 
     id: int
     code: str
@@ -165,6 +165,9 @@ class Version:
     """The bulk rerun that made it."""
     expired: bool = False
     """Whether retention has removed its data: it has no step records, and its error no message."""
+    canceled_by: str | None = None
+    """Who has canceled it; of one that runs, or is in doubt, who has asked to."""
+    canceled_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Runs of versions: claimed, written under their token, taken back after a crash.
 
-Every function takes a connection, so that a caller composes them into one transaction. A status is moved only here and
-in data.jobs, by an UPDATE that names the statuses it may come from; what it returns says who got the move.
+Every function takes a connection, so that a caller composes them into one transaction. A status is moved only here, in
+data.jobs and in data.cancels, by an UPDATE that names the statuses it may come from; what it returns says
+who got the move.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -17,9 +18,10 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Row, bindparam, func, literal, literal_column, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
+from data import cancels
 from data.records import Error, JsonValue, StepRecord
 from data.states import OPEN, Status, StepStatus, sources
-from data.tables import dump_json, from_micros, revisions, steps, to_micros, versions
+from data.tables import dump_json, error_columns, from_micros, revisions, steps, to_micros, versions
 
 TEST, NEW_EVENT, RERUN, BULK = 10, 0, -10, -50
 """Priorities: reruns go behind new events, bulk ones behind single ones; tests before all: somebody waits."""
@@ -28,17 +30,6 @@ MOST_STEPS_AT_ONCE = 64
 
 POISON_AFTER = 3
 """How often a version's process may die without the version getting further before it is given up."""
-
-
-def error_columns(error: Error | None) -> dict[str, Any]:
-    """Return an error as the columns of `versions` hold it."""
-    return {
-        "error_message": error and error.message,
-        "error_kind": error and error.kind,
-        "error_step": error and error.step,
-        "error_status": error and error.status,
-        "error_group": error and error.group,
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,23 +194,41 @@ _TOLD_ANEW = (
 
 
 def record(connection: Connection, progress: Sequence[Progress]) -> set[int]:
-    """Write what runs have to say and return the version ids of those whose token was taken over: nothing is written.
+    """Write what runs have to say and return the version ids of those that are over: whose token was taken over, of
+    which nothing is written, and those that were asked to end, which get no further than this.
 
     The fence is one query for all of them; it holds until the transaction ends, because only one may write.
     """
-    tokens: set[Token] = set()
+    held: dict[Token, str | None] = {}
     for owner in {one.token.owner for one in progress}:
-        tokens.update(Token(id, attempt, owner) for id, attempt in _run(connection, _HOLDING, {"owner": owner}))
-    held = [one for one in progress if one.token in tokens]
-    _write_steps(connection, [row for one in held for row in one.steps])
-    ends = [_settled_row(one.token.version_id, one.settled) for one in held if one.settled is not None]
-    _write_many(connection, _SETTLE, ends)
-    return {one.token.version_id for one in progress} - {one.token.version_id for one in held}
+        held |= holding(connection, owner)
+    going = [one for one in progress if one.token in held]
+    asked = {one.token for one in going if held[one.token] is not None}
+    rows = [cancels.no_begins(one.steps) if one.token in asked else one.steps for one in going]
+    _write_steps(connection, list(chain.from_iterable(rows)))
+    settled = {one.token: _as_asked(one.settled, held[one.token]) for one in going if one.settled is not None}
+    _write_many(connection, _SETTLE, [_settled_row(token.version_id, how) for token, how in settled.items()])
+    for token in asked:
+        cancels.see_ended(connection, token.version_id, settled[token].status if token in settled else None)
+    over = {one.token for one in progress if one.token not in held} | (asked - settled.keys())
+    return {token.version_id for token in over}
 
 
-_HOLDING = select(versions.c.id, versions.c.attempt).where(
+def holding(connection: Connection, owner: str) -> dict[Token, str | None]:
+    """Return the running versions that a boot holds, each with who has asked to cancel it, if anybody has."""
+    return {Token(id, attempt, owner): by for id, attempt, by in _run(connection, _HOLDING, {"owner": owner})}
+
+
+_HOLDING = select(versions.c.id, versions.c.attempt, versions.c.canceled_by).where(
     text("status = 'running'"), versions.c.owner == bindparam("owner")
 )
+
+
+def _as_asked(settled: Settled, by: str | None) -> Settled:
+    """Return how a run settles: canceled where it was asked to, whatever it came to; a doubt stays one."""
+    if by is None or settled.status is Status.IN_DOUBT:
+        return settled
+    return replace(settled, status=Status.CANCELED, error=cancels.canceled(by))
 
 
 def _write_steps(connection: Connection, rows: Sequence[StepRow]) -> None:
@@ -311,7 +320,8 @@ def recover(connection: Connection, living: str, now: dt.datetime) -> dict[Statu
     """Take back every running version that the boot `living` does not own: its process is dead.
 
     Steps under way whose policy is `hold` become in doubt, and their version with them; the others go on as the next
-    attempt. Return how many versions were queued again, put in doubt, or given up.
+    attempt. One that was asked to end does: canceled, or in doubt where a writing step was under way, whatever its
+    policy. Return how many versions were queued again, put in doubt, canceled, or given up.
     """
     told: dict[Status, int] = {}
     dead = connection.execute(
@@ -341,6 +351,8 @@ def _take_back(connection: Connection, version: Row[Any], now: dt.datetime) -> S
     connection.execute(
         update(steps).where(*under_way, steps.c.on_doubt == "skip").values(status=StepStatus.SKIPPED, output="null")
     )
+    if version.canceled_at is not None:
+        return cancels.end(connection, version.id, now)
     held = connection.execute(
         update(steps).where(*under_way, steps.c.on_doubt == "hold").values(status=StepStatus.IN_DOUBT)
     ).rowcount
@@ -375,7 +387,8 @@ def settle_doubt(
 ) -> bool:
     """Settle a step in doubt: it succeeded with `output`, or it is to be done again. False if it is not in doubt.
 
-    With the last such step settled, the version is queued again as its next attempt.
+    With the last such step settled, the version is queued again as its next attempt; a cancellation that was asked for
+    before is off then: whoever settles the doubt lets it go on.
     """
     values: dict[str, Any] = {"resolved_by": by}
     if happened:
@@ -394,6 +407,9 @@ def settle_doubt(
     connection.execute(
         update(versions)
         .where(versions.c.id == version_id, versions.c.status == Status.IN_DOUBT, ~left.exists())
-        .values(status=Status.QUEUED, attempt=versions.c.attempt + 1, **error_columns(None))
+        .values(
+            status=Status.QUEUED, attempt=versions.c.attempt + 1, canceled_by=None, canceled_at=None,
+            **error_columns(None),
+        )
     )
     return True

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from data.records import Error
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -392,3 +394,14 @@ audit = Table(
     Column("note", Text),
     **_KEEP_IDS,
 )
+
+
+def error_columns(error: Error | None) -> dict[str, Any]:
+    """Return an error as the columns of `versions` hold it."""
+    return {
+        "error_message": error and error.message,
+        "error_kind": error and error.kind,
+        "error_step": error and error.step,
+        "error_status": error and error.status,
+        "error_group": error and error.group,
+    }

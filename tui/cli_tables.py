@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status, StepStatus
+from tui.canceling import canceled
 from tui.kept import kept, removed
 from tui.steps import place_of, told, turns, what
 from tui.text import safe, safe_block
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from core.automation import EngineState, State
+    from core.cancels import Cancellation
     from core.coverage import Coverage, Covered
     from core.dryrun import DryRun
     from core.reruns import Plan, Rerun, RevisionChange
@@ -326,8 +328,22 @@ def write_rerun(done: Rerun, out: TextIO) -> None:
     out.write(f"{count(len(done.requested), 'job')} queued{batch}{_ids(done.requested)}\n")
 
 
+def write_canceled(done: Cancellation, out: TextIO) -> None:
+    """Write which jobs a cancellation ended, and which it asked to end."""
+    out.write(f"{count(len(done.canceled), 'job')} canceled{_ids(done.canceled)}\n")
+    if done.stopping:
+        stopping = f"{count(len(done.stopping), 'job')} stopping"
+        out.write(f"{stopping}{_ids(done.stopping)}; the writing step under way is let finish\n")
+
+
+def write_going_on(done: Cancellation, out: TextIO) -> None:
+    """Write which jobs, called by canceled ones, go on."""
+    if done.goes_on:
+        out.write(f"{count(len(done.goes_on), 'called job')} not canceled, nobody waits{_ids(done.goes_on)}\n")
+
+
 def write_refused(refused: Iterable[Refusal], out: TextIO) -> None:
-    """Write who is not rerun and why, grouped by the reason."""
+    """Write to whom it is not done and why, grouped by the reason."""
     groups: dict[str, list[Refusal]] = defaultdict(list)
     for refusal in refused:
         groups[refusal.code].append(refusal)
@@ -355,11 +371,12 @@ def engine_words(engine: EngineState) -> str:
 def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
     job, version = detail.job, detail.version
     place = f"{job.id}.{version.number}" + (", the latest" if version.latest else f" of {job.versions}")
-    error = version.error
+    error = None if version.status is Status.CANCELED else version.error
     return [
         ("job", f"{place}: {safe(job.title)}"),
         ("recipe", f"{job.recipe} {_revision(version.recipe_revision)}".rstrip()),
         ("status", str(version.status)),
+        ("cancel", canceled(version)),
         ("error", f"{error.message} ({error.kind}{f', step {error.step}' if error.step else ''})" if error else ""),
         ("received", local(job.received_at)),
         ("first ran", local(job.first_started_at)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,11 +18,14 @@ from textual.widgets import Static
 from core.reruns import Plan, Repeat, RevisionChange, Stale
 from core.selection import WHOLE, How
 from data.records import Refusal
+from data.states import Status
 from tui.actions import shown
+from tui.canceling import cancelable
 from tui.deck import Deck
 from tui.text import safe
 from tui.units import count, elapsed
 from tui.widgets.typed import TypedLine
+from tui.words import WORDS
 
 CONFIRM = "c"
 """The key that confirms; never the one that asked."""
@@ -253,3 +256,22 @@ def _repeats(repeats: Sequence[Repeat]) -> list[Text]:
 def _repeat(repeat: Repeat, named: bool) -> Text:
     recipe = f"{safe(repeat.recipe)}: " if named else ""
     return Text(f"    {recipe}{safe(repeat.path)} {safe(repeat.action)} — {count(repeat.jobs, 'job')}")
+
+
+def cancel_panel(standing: Mapping[Status, int]) -> list[Text]:
+    """Return what canceling these jobs would do."""
+    lines = [Text(f"Cancel {count(cancelable(standing), 'job')}?", style="bold")]
+    for status, what in _BECOMES.items():
+        if standing.get(status):
+            lines.append(Text(f"  {standing[status]:,} {WORDS[status].word}: {what}"))
+    ended = sum(standing.values()) - cancelable(standing)
+    if ended:
+        lines.append(Text(f"  {ended:,} ended: nothing to cancel", style="yellow"))
+    return lines
+
+
+_BECOMES = {
+    Status.QUEUED: "at once; they never run",
+    Status.RUNNING: "waits and reading calls at once; a writing step is let finish, to its timeout",
+    Status.IN_DOUBT: "at once; nobody settles the step in doubt any more",
+}

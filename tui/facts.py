@@ -10,6 +10,7 @@ from rich.text import Text
 
 from data.records import Error, JobDetail, Problem, RecipeState, StepRecord, Version
 from data.states import Status, StepStatus
+from tui.canceling import canceled
 from tui.json_lines import Section
 from tui.kept import kept, removed
 from tui.steps import child, place_of, what
@@ -29,7 +30,10 @@ def facts(detail: JobDetail, width: int, height: int) -> Text:
     """Return what stands above the steps, at most `height` lines: title, outcome, clocks, error, note, warnings."""
     job, version = detail.job, detail.version
     lines = [Text.assemble((f"{job.id} ", "bold"), (safe(job.title), "bold")), _outcome(detail)]
-    lines += [_error(version.error)] if version.error else []
+    if version.canceled_by is not None:
+        lines.append(Text(canceled(version), style=WORDS[Status.CANCELED].style))
+    elif version.error:
+        lines.append(_error(version.error))
     lines.append(Text(_clocks(detail)))
     lines += [Text(f"note: {safe(version.note)}")] if version.note else []
     lines += [Text(f"trigger event{_expired(detail)}")] if not job.trigger_stored else []
@@ -168,7 +172,8 @@ def version_line(version: Version, width: int) -> Text:
     if version.note:
         text.append(f"{DOT}{safe(version.note, width)}")
     if version.error:
-        text.append(f"{DOT}{safe(version.error.message, width)}", style="red")
+        style = WORDS[Status.CANCELED].style if version.status is Status.CANCELED else "red"
+        text.append(f"{DOT}{safe(version.error.message, width)}", style=style)
     return text
 
 

@@ -29,6 +29,7 @@ from tui.text import safe_block
 
 if TYPE_CHECKING:
     from core.automation import EngineState, State
+    from core.cancels import Cancellation
     from core.coverage import Covered
     from core.dryrun import DryRun
     from core.reruns import Plan, Rerun
@@ -186,7 +187,7 @@ def version_json(version: Version) -> Mapped:
 
 
 def refusal_json(refusal: Refusal) -> Mapped:
-    """Return why one job is not rerun."""
+    """Return why it is not done to one job."""
     return {"id": refusal.id, "code": refusal.code, "message": refusal.message}
 
 
@@ -246,6 +247,15 @@ def batch_job_json(job: BatchJob) -> Mapped:
         "status": None if job.status is None else str(job.status),
         "error": error_json(job.error),
         "refused": None if job.refusal is None else {"code": job.refusal.code, "message": job.refusal.message},
+    }
+
+
+def canceled_json(done: Cancellation) -> Mapped:
+    """Return what a cancellation did."""
+    return {
+        "canceled": list(done.canceled),
+        "stopping": list(done.stopping),
+        "refused": [refusal_json(refusal) for refusal in done.refused],
     }
 
 

@@ -101,11 +101,13 @@ class _Talk:
                     raise AnswerLost(f"{name!r} was ended: the step was canceled", "timeout")
                 if time.monotonic() >= deadline:
                     raise AnswerLost(f"{name!r} was ended: it did not finish in time", "timeout")
+                ended = self.process.poll() is not None
                 ready = self._serve(selector)
                 if len(self.output) > OUTPUT_LIMIT:
                     raise AnswerLost(f"{name!r} was ended: it printed more than {OUTPUT_LIMIT} bytes", "command")
-                # A child left in the background may hold the pipes open for ever: the program itself has ended.
-                if not ready and self.process.poll() is not None:
+                # A child left in the background may hold the pipes open for ever: the program itself has ended. What it
+                # printed last may have come after a look that saw nothing, so that only one after its end counts.
+                if not ready and ended:
                     return
 
     def _register(self, selector: selectors.BaseSelector) -> None:

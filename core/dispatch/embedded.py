@@ -14,7 +14,7 @@ from core.errors import StoreError
 from core.library import Loaded
 from data import batches, calls, runs
 from data.database import Database
-from data.runs import Claimed, Progress, Settled
+from data.runs import Claimed, Progress, Settled, Token
 from data.states import Status
 from data.writer import Writer
 
@@ -32,11 +32,13 @@ class EmbeddedDispatcher:
 
     def __init__(
         self, database: Database, writer: Writer, owner: str, slots: int, recipe: Callable[[int], Loaded | None],
-        run: Callable[[Claimed, bool], int | None], feed: Callable[[], float | None] = lambda: None,
+        run: Callable[[Claimed, bool], int | None], give_up: Callable[[Token], None],
+        feed: Callable[[], float | None] = lambda: None,
     ) -> None:
         """`recipe` gives what a recipe's id would run now.
 
-        `run` carries out a claimed version, the second time resumed, and returns which version it waits for, if any.
+        `run` carries out a claimed version, the second time resumed, and returns which version it waits for, if any;
+        `give_up` ends such a run as soon as it can be.
         `feed` lets more versions be claimed, and returns in how many seconds it wants to be asked again at the latest.
         """
         self._database = database
@@ -45,9 +47,11 @@ class EmbeddedDispatcher:
         self._slots = slots
         self._recipe = recipe
         self._run = run
+        self._give_up = give_up
         self._feed = feed
         self._feed_at = float("inf")
         self._turns: Counter[int] = Counter()
+        self._holders: dict[Token, int] = {}
         self._busy = 0
         self._parked: list[tuple[Claimed, int]] = []
         self._lock = threading.Lock()
@@ -55,6 +59,8 @@ class EmbeddedDispatcher:
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(slots, "slot")
         self._seen = -1
+        self._judged = -1
+        self._judge_at = 0.0
         self._thread = threading.Thread(target=self._serve, name="dispatch", daemon=True)
 
     def start(self) -> None:
@@ -101,13 +107,12 @@ class EmbeddedDispatcher:
                 return not calls.ended(connection, [child for _, child in self._parked])
 
     def _serve(self) -> None:
-        while not self._stopping.is_set():
+        # What runs while the engine stops can be canceled still.
+        while self._busy or not self._stopping.is_set():
             try:
                 if self._moved():
-                    self._resume()
-                    due = self._feed()
-                    self._feed_at = float("inf") if due is None else time.monotonic() + due
-                    self._fill()
+                    self._go_on()
+                self._see_canceled()
             except StoreError as error:
                 _log.warning("cannot claim: %s", error)
                 self._stopping.wait(1)
@@ -120,6 +125,17 @@ class EmbeddedDispatcher:
                 # Slots come free one by one; claimed a few at a time they share a transaction.
                 self._stopping.wait(GATHER_S)
 
+    def _go_on(self) -> None:
+        """Begin what can begin, unless it is to begin nothing more."""
+        self._feed_at = float("inf")
+        if self._stopping.is_set():
+            return
+        self._resume()
+        due = self._feed()
+        if due is not None:
+            self._feed_at = time.monotonic() + due
+        self._fill()
+
     def _moved(self) -> bool:
         """Whether anything may have been queued or let go, or a slot may have come free, since the last look."""
         woken = self._wake.is_set() or time.monotonic() >= self._feed_at
@@ -128,6 +144,35 @@ class EmbeddedDispatcher:
         moved = woken or seen != self._seen
         self._seen = seen
         return moved
+
+    def _see_canceled(self) -> None:
+        """Tell the runs whose version was canceled, or asked to end; one canceled gives its recipe's turn back now.
+
+        A busy engine's own writes move the store all the time: it is looked at no more often than an idle one's.
+        """
+        if self._judged == self._seen or time.monotonic() < self._judge_at:
+            return
+        seen, self._judge_at = self._seen, time.monotonic() + LOOK_EVERY_S
+        with self._lock:
+            holders = list(self._holders)
+        with self._database.read() as connection:
+            held = runs.holding(connection, self._owner)
+        self._judged = seen
+        for token in holders:
+            if token not in held or held[token] is not None:
+                self._give_up(token)
+        with self._lock:
+            for token in holders:
+                if token not in held:
+                    self._end_turn(token)
+            self._parked = [one for one in self._parked if one[0].token in self._holders]
+
+    def _end_turn(self, token: Token) -> None:
+        """Give a version's turn back to its recipe, once."""
+        recipe_id = self._holders.pop(token, None)
+        if recipe_id is not None:
+            self._turns[recipe_id] -= 1
+            self._wake.set()
 
     def _resume(self) -> None:
         """Go on with the versions whose children have ended; they kept their recipe's turn, not their slot."""
@@ -172,6 +217,7 @@ class EmbeddedDispatcher:
             with self._lock:
                 self._busy -= room - len(claimed)
                 self._turns[recipe_id] -= room - len(claimed)
+                self._holders |= {one.token: recipe_id for one in claimed}
         for one in claimed:
             self._pool.submit(self._carry_out, one)
 
@@ -186,8 +232,8 @@ class EmbeddedDispatcher:
             with self._lock:
                 self._busy -= 1
                 if waits_for is None:
-                    self._turns[claimed.recipe_id] -= 1
-                else:
+                    self._end_turn(claimed.token)
+                elif claimed.token in self._holders:
                     self._parked.append((claimed, waits_for))
             self._wake.set()
 

@@ -15,6 +15,7 @@ import pytest
 
 from core.errors import EngineHeld, Refused
 from core.runner import Engine
+from core.selection import Selection
 from data import runs
 from data.database import Database, sqlite_url
 from data.states import Status, StepStatus
@@ -74,14 +75,18 @@ def processes(workspace: Any) -> Iterator[Processes]:
 
 @pytest.fixture
 def killed(workspace: Any, processes: Processes, server: Any, until: Any) -> Callable[..., int]:
-    """Give what runs a job until its request is under way, kills its engine, and returns the job's id."""
+    """Give what runs a job until its request is under way, acts, kills its engine, and returns the job's id."""
 
-    def kill(method: str, more: str = "", event: Any = None, path: str = "") -> int:
+    def kill(
+        method: str, more: str = "", event: Any = None, path: str = "",
+        meanwhile: Callable[[int], Any] = lambda id: None,
+    ) -> int:
         workspace.recipe(CALL.format(method=method, url=server.url + path, more=more))
         (id,) = workspace.send(event or {})
         server.wait = threading.Event()
         process = processes.start()
         until(lambda: server.received, "the request")
+        meanwhile(id)
         process.kill()
         process.communicate()
         server.wait.set()
@@ -190,6 +195,42 @@ steps:
     assert "3 times" in job.error.message
     assert "running" not in {step.status.value for step in workspace.detail(bad).steps}
     assert workspace.status(good) is Status.SUCCEEDED
+
+
+# Canceled meanwhile
+
+
+def canceling(workspace: Any) -> Callable[[int], Any]:
+    return lambda id: workspace.automation.cancel(Selection(ids=(id,)), by="bob")
+
+
+@pytest.mark.parametrize(("method", "more"), [("POST", ""), ("POST", "on_doubt: retry"), ("PUT", "")])
+def test_a_write_under_way_that_was_to_be_the_last_is_in_doubt_and_not_done_again(
+    workspace, killed, server, method, more
+):
+    id = killed(method, more, meanwhile=canceling(workspace))
+    workspace.run_until_idle()
+    version = workspace.detail(id).version
+    assert (version.status, version.canceled_by) == (Status.IN_DOUBT, "bob")
+    assert [step.status.value for step in workspace.detail(id).steps] == ["succeeded", "in_doubt", "not_reached"]
+    assert len(server.received) == 1
+
+
+def test_a_doubt_that_is_skipped_leaves_a_canceled_version(workspace, killed, server):
+    id = killed("POST", "on_doubt: skip", meanwhile=canceling(workspace))
+    workspace.run_until_idle()
+    detail = workspace.detail(id)
+    assert (detail.version.status, detail.version.error.message) == (Status.CANCELED, "canceled by bob")
+    assert [step.status.value for step in detail.steps] == ["succeeded", "skipped", "not_reached"]
+    assert workspace.lines() == ["before"]
+
+
+def test_a_read_that_a_dead_engine_left_is_canceled_without_one(workspace, killed, server):
+    id = killed("GET")
+    assert canceling(workspace)(id).canceled == (id,)
+    workspace.run_until_idle()
+    assert [step.status.value for step in workspace.detail(id).steps] == ["succeeded", "canceled", "not_reached"]
+    assert (workspace.status(id), len(server.received)) == (Status.CANCELED, 1)
 
 
 # Settling a doubt

@@ -73,6 +73,8 @@ class Scenario:
     """Whether the store is made within the scenario too."""
     repeated: frozenset[str] = frozenset()
     """Steps that each try of the monitor around them does again."""
+    canceled: bool = False
+    """Whether its job is canceled while a step of it writes: what follows need not happen then."""
 
 
 def _run_engine(workspace: Path, *, poll_once: bool = False) -> None:
@@ -102,6 +104,23 @@ def _rerun_too(workspace: Path) -> None:
             return
         automation.rerun(Selection(ids=(1,)), by="test")
     _run_engine(workspace)
+
+
+def _cancel_while_it_writes(workspace: Path) -> None:
+    append = actions()["files.append"]
+    write = append.run
+
+    def run(inputs: Any, call: Any) -> Any:
+        output = write(inputs, call)
+        with Automation(workspace) as automation:
+            automation.cancel(Selection(ids=(1,)), by="test")
+        return output
+
+    object.__setattr__(append, "run", run)
+    try:
+        _send_and_run(workspace)
+    finally:
+        object.__setattr__(append, "run", write)
 
 
 def _poll(workspace: Path) -> None:
@@ -153,6 +172,9 @@ SCENARIOS = {
     ),
     "rerun in place": Scenario(_twice, _rerun_too, {"1 1 each": 1, "1 any once": 1, "1 2 each": 1}),
     "files that appear": Scenario(_folder, _poll, {"1 1 one": 1, "2 1 one": 1}, jobs=2, prepare=_drop_files),
+    "canceled while it writes": Scenario(
+        _three_steps, _cancel_while_it_writes, {"1 1 one": 1, "1 1 two": 1}, canceled=True
+    ),
     "a called recipe": Scenario(_caller, _send_and_run, {"2 1 inner": 1, "1 1 after": 1}, jobs=2),
 }  # fmt: skip
 
@@ -348,7 +370,7 @@ class Check:
         with Automation(self._workspace) as automation:
             for detail in list(self._details(automation)):
                 for step in detail.steps:
-                    if step.status is StepStatus.IN_DOUBT:
+                    if step.status is StepStatus.IN_DOUBT and detail.version.status is Status.IN_DOUBT:
                         happened = lines[_line(step)] > self._completed(detail, step)
                         automation.resolve(detail.job.id, step.path, happened=happened, by="test")
                         self.told["happened" if happened else "not_happened"] += 1
@@ -384,11 +406,16 @@ class Check:
                 self._violation(f"`{line}` happened {lines[line]} times")
 
     def _compare_end(self) -> None:
-        if self._lines() != self._scenario.effects:
+        ends = {Status.SUCCEEDED}
+        if self._scenario.canceled:
+            ends.add(Status.CANCELED)
+        elif self._lines() != self._scenario.effects:
             self._violation(f"at the end the log holds {dict(self._lines())}, not {self._scenario.effects}")
         with Automation(self._workspace) as automation:
             for detail in self._details(automation):
-                if detail.version.status is not Status.SUCCEEDED:
+                if StepStatus.RUNNING in {step.status for step in detail.steps}:
+                    self._violation(f"job {detail.job.id} has ended, and a step of it runs")
+                if detail.version.status not in ends:
                     self._violation(f"job {detail.job.id} ended {detail.version.status.value}: {detail.version.error}")
 
     def _violation(self, text: str) -> None:

@@ -14,14 +14,26 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from core.automation import actor
+from core.cancels import Cancellation
 from core.errors import JobdeckError, Refused
 from core.reruns import Rerun
 from core.selection import WHOLE, Selection
 from data.records import RecipeState, Refusal
 from tui.actions import Action, actions, bindings
+from tui.canceling import NOTHING, cancel_told, cancelable
 from tui.deck import Deck
-from tui.dialogs import OTHERWISE, Choice, ConfirmPanel, TypedPanel, plan_choices, plan_panel
+from tui.dialogs import (
+    CONFIRM,
+    OTHERWISE,
+    Choice,
+    ConfirmPanel,
+    TypedPanel,
+    cancel_panel,
+    plan_choices,
+    plan_panel,
+)
 from tui.facts import notice
+from tui.units import count
 from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said
 
 P = ParamSpec("P")
@@ -241,6 +253,23 @@ class DeckScreen(Screen[None], inherit_bindings=False):
                 self.deck.say("nothing was rerun: another number was typed" if typed else "nothing was rerun")
                 return None
         return note or ""
+
+    async def cancel(self, selection: Selection) -> Cancellation | None:
+        """Say what canceling would do, and cancel if it is confirmed; None where nothing was done.
+
+        Only from a worker.
+        """
+        automation = self.deck.automation
+        standing = await self.read(automation.statuses, selection)
+        jobs = cancelable(standing)
+        if not jobs:
+            self.deck.say(NOTHING, error=True)
+            return None
+        if await self.ask(cancel_panel(standing), Choice(CONFIRM, f"yes, cancel {count(jobs, 'job')}")) is None:
+            return None
+        done = await self.read(automation.cancel, selection, by=actor())
+        self.deck.say(*cancel_told(done))
+        return done
 
     # Common deeds
 

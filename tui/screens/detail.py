@@ -17,6 +17,7 @@ from core.reruns import Selection
 from data.records import JobDetail, StepRecord
 from data.states import ENDED, StepStatus
 from tui.actions import bindings
+from tui.canceling import not_cancelable
 from tui.dialogs import Choice
 from tui.facts import FULL, data_title, facts, not_latest, sections
 from tui.screens.base import DeckScreen
@@ -174,6 +175,10 @@ class DetailScreen(DeckScreen):
             if version.number != job.versions:
                 return not_latest(version.number, job.versions)
             return job.rerun_blocked.message if job.rerun_blocked else None
+        if action == "cancel":
+            if version.number != job.versions:
+                return not_latest(version.number, job.versions)
+            return not_cancelable(version.number, version.status)
         if action == "latest" and version.number == job.versions:
             return f"version {version.number} is the latest"
         if action == "settle" and self._doubtful() is None:
@@ -195,6 +200,17 @@ class DetailScreen(DeckScreen):
         if await self.rerun(Selection(ids=(self.job_id,), version=self.version)):
             await self._open(None)
             self.deck.say(f"{self.job_id} runs again as version {self.version}")
+
+    def action_cancel(self) -> None:
+        """Ask, and cancel the job."""
+        if blocked := self.blocked("cancel"):
+            self.deck.say(blocked, error=True)
+        else:
+            self.act(self._cancel())
+
+    async def _cancel(self) -> None:
+        if await self.cancel(Selection(ids=(self.job_id,), version=self.version)):
+            await self._open(self.version)
 
     # Versions and jobs
 

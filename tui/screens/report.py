@@ -16,6 +16,7 @@ from core.reruns import Rerun, Selection
 from data.records import SORT_COLUMNS, Job, JobFilter, Sort
 from data.states import Status
 from tui.actions import bindings
+from tui.canceling import not_cancelable
 from tui.columns import COLUMNS
 from tui.dialogs import Choice
 from tui.screens.base import DeckScreen
@@ -49,7 +50,7 @@ class ReportScreen(DeckScreen):
     def __init__(self) -> None:
         super().__init__()
         self._typing: Timer | None = None
-        self._none_under_cursor = True
+        self._off: set[str] = set()
 
     def body(self) -> Iterable[Widget]:
         yield Bar(id="told-filter")
@@ -85,16 +86,21 @@ class ReportScreen(DeckScreen):
         table = self.table
         table.notice = NONE_FOUND if table.filter != JobFilter() else FIRST_RUN
         self.query_one("#told-filter", Bar).show(told(table, self.size.width))
-        if (table.current is None) != self._none_under_cursor:
-            self._none_under_cursor = table.current is None
+        if (off := self.off()) != self._off:
+            self._off = off
             self.show_footer()
 
     def _open_job(self, job: Job) -> None:
         self.deck.open_job(job.id)
 
     def blocked(self, action: str) -> str | None:
-        needs_job = ("rerun", "history", "edit", "copy_id", "mark")
-        return "no job is under the cursor" if action in needs_job and self.table.current is None else None
+        needs_job = ("rerun", "cancel", "history", "edit", "copy_id", "mark")
+        job = self.table.current
+        if action in needs_job and job is None:
+            return "no job is under the cursor"
+        if action == "cancel" and job is not None and not self.table.marks:
+            return not_cancelable(job.versions, job.status)
+        return None
 
     def action_back(self) -> None:
         """Close the text filter, end the range, take the filter away; then go back."""
@@ -205,6 +211,21 @@ class ReportScreen(DeckScreen):
         done = await self.rerun(selection)
         if done is not None:
             self.deck.say(rerun_told(done))
+            self.table.action_mark_none()
+            await self.reload()
+
+    def action_cancel(self) -> None:
+        """Ask, and cancel the marked jobs, or the one under the cursor."""
+        table = self.table
+        if blocked := self.blocked("cancel"):
+            self.deck.say(blocked, error=True)
+        elif table.marks:
+            self.act(self._cancel(table.marks.selection()))
+        elif table.current is not None:
+            self.act(self._cancel(Selection(ids=(table.current.id,))))
+
+    async def _cancel(self, selection: Selection) -> None:
+        if await self.cancel(selection):
             self.table.action_mark_none()
             await self.reload()
 

@@ -106,6 +106,21 @@ def test_a_child_left_in_the_background_does_not_hold_it(run):
     assert time.monotonic() - start < 5
 
 
+def test_what_is_printed_last_is_heard_although_the_look_before_saw_nothing(run, monkeypatch):
+    from core.connectors.command import _Talk
+
+    serve = _Talk._serve
+
+    def looks_long(talk, selector):
+        ready = serve(talk, selector)
+        if not ready:
+            talk.process.wait()
+        return ready
+
+    monkeypatch.setattr(_Talk, "_serve", looks_long)
+    assert run("command.run", {"argv": [*SHELL, "sleep 0.3; echo 7"]}) == 7
+
+
 @pytest.mark.parametrize("inputs", [{"argv": []}, {"argv": "echo hi"}, {"argv": ["a\0"]}, {"env": {"": "1"}}])
 def test_wrong_inputs_are_refused(run, inputs):
     with pytest.raises(ValidationError):
