@@ -33,6 +33,7 @@ from core.errors import JobdeckError, UsageError
 from core.settings import find_workspace
 from tui import outside
 from tui.actions import actions, bindings
+from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
 from tui.encoding import Encodable
 from tui.facts import notice
@@ -54,6 +55,8 @@ BEAT = 1.0
 """Seconds between two looks at the engine."""
 RECIPES_EVERY = 3
 """Every so many beats the recipes' files are looked at."""
+LEFT = 20
+"""Batches, the newest, of which it is told at the start that they have not ended."""
 TWICE = 2.0
 """Seconds within which a second Ctrl+C quits."""
 REPLY = 1.5
@@ -159,6 +162,8 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     async def _look(self) -> None:
         try:
             self.engine_state = await asyncio.to_thread(self.automation.engine)
+            if not self._beats and (left := told_batches(await asyncio.to_thread(self.automation.batches.all, LEFT))):
+                self.say(left)
             if self._beats % RECIPES_EVERY == 0:
                 self.recipe_notice = notice(await asyncio.to_thread(self.automation.recipes))
             self._beats += 1

@@ -19,7 +19,7 @@ steps:
 WRITE = """
 steps:
   - {{id: write, action: http.request, {more} with: {{method: POST, url: "{url}", json: {{a: 1}}}}}}
-  - {{id: after, set: {{a: 1}}}}
+  - {{id: after, action: files.append, with: {{path: log, text: "after\n"}}}}
 """
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
 WAIT = """

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from piloted import PilotedApp, Seen
 from stub_automation import StubAutomation
+from stub_batches import paused_and_done
 from textual.pilot import Pilot
 
+import tui.batch_lines
 import tui.facts
 from core.automation import EngineState
 from data.states import Status
+from tui.screens.batch import BatchScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 
@@ -22,7 +25,8 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "12
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr(tui.facts, "unicode_output", lambda: True)
+    for module in (tui.facts, tui.batch_lines):
+        monkeypatch.setattr(module, "unicode_output", lambda: True)
     yield
     monkeypatch.undo()
     time.tzset()
@@ -76,6 +80,20 @@ def test_versions(snap_compare: Any, automation: StubAutomation, size: tuple[int
     automation.add_version(Status.CANCELED, note="wrong file")
     automation.add_version(Status.SUCCEEDED, duration_ms=61_000)
     opened = shown(lambda app: app.open_history(812), "3 versions", "422", "r rerun")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_bulk_reruns(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.batches.known = paused_and_done()
+    opened = shown(lambda app: app.action_screen_activity(), "8  paused", "a pause/resume")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_a_bulk_rerun(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.batches.known = paused_and_done()
+    opened = shown(lambda app: app.push_screen(BatchScreen(8)), "trigger_expired", "rerun failed")
     assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
 
 

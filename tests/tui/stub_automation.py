@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from stub_batches import StubBatches
+
 from core.automation import EngineState
 from core.coverage import Coverage, Covered
 from core.errors import NotFound
@@ -60,6 +62,7 @@ class StubAutomation:
         ]
         self.asked: list[Any] = []
         self.path = Path("sync.yaml")
+        self.batches = StubBatches()
         self.settings = SimpleNamespace(rerun=SimpleNamespace(note_above=20, type_count_above=100))
 
     def _version(self, number: int, status: Status, **more: Any) -> Version:
