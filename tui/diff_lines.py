@@ -48,7 +48,15 @@ class Row:
     inside: Key | None = None
     """The line that folds it away."""
     folds: bool = False
+    """Whether it folds others."""
+    value: bool = False
+    """Whether it tells of a value, which can be shown whole below it."""
     bold: bool = False
+
+    @property
+    def opens(self) -> bool:
+        """Whether there is something to open."""
+        return self.folds or self.value
 
     @property
     def difference(self) -> bool:
@@ -264,7 +272,7 @@ def _change_row(key: Key, above: Key, part: str, change: Change) -> Row:
         label += f" (was {change.was_at})"
     if change.whole:
         label += f" ({change.whole})"
-    return Row(key, 1, _MARKS[change.kind], safe(label), old, new, above)
+    return Row(key, 1, _MARKS[change.kind], safe(label), old, new, above, value=True)
 
 
 def _pieces(row: Row, width: int, wide: bool) -> Iterator[Row]:
