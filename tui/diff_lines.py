@@ -74,7 +74,7 @@ class DiffLines:
             self.opened.add(("recipe",))
 
     def open_all(self) -> None:
-        """Open all, the steps without a difference and the whole of each value too."""
+        """Open all, the steps without a difference too; each value stays on its line."""
         self.opened = {_step_key(step) for step in self.diff.steps} | {("trigger",), ("recipe",), ("unchanged",)}
 
     def close_all(self) -> None:
@@ -90,7 +90,7 @@ class DiffLines:
         yield from _pair(("place",), 0, "", place_words(diff.old), place_words(diff.new), wide)
         yield from (Row(("word", number), 0, "!", safe(word)) for number, word in enumerate(_words(diff)))
         if not same_error(diff.old.error, diff.new.error):
-            yield _error_row(("error",), 0, None, diff.old.error, diff.new.error)
+            yield from self._value(_error_row(("error",), 0, None, diff.old.error, diff.new.error), width, wide)
         yield Row(("first",), 0, " ", _first(diff), bold=True)
         yield from self._recipe(wide)
         if diff.trigger:
@@ -122,18 +122,20 @@ class DiffLines:
             took = [safe(branch or "none") for branch in step.branch]
             yield Row((*key, "branch"), 1, CHANGED, "took", *took, inside=key)
         if not same_error(*step.error):
-            yield _error_row((*key, "error"), 1, key, *step.error)
+            yield from self._value(_error_row((*key, "error"), 1, key, *step.error), width, wide)
         yield from self._differences(key, "input", step.input, width, wide)
         yield from self._differences(key, "output", step.output, width, wide)
 
     def _differences(self, above: Key, part: str, found: Differences, width: int, wide: bool) -> Iterator[Row]:
         for number, change in enumerate(found.changes):
-            row = _change_row((*above, part, number), above, part, change)
-            yield row
-            if row.key in self.opened:
-                yield from _pieces(row, width, wide)
+            yield from self._value(_change_row((*above, part, number), above, part, change), width, wide)
         if found.more:
             yield Row((*above, part, "more"), 1, " ", f"… and {found.more:,} more: {part}".rstrip(": "), inside=above)
+
+    def _value(self, row: Row, width: int, wide: bool) -> Iterator[Row]:
+        yield row
+        if row.key in self.opened:
+            yield from _pieces(row, width, wide)
 
     def _unchanged(self) -> Iterator[Row]:
         steps = self.diff.unchanged
@@ -251,7 +253,7 @@ def _pair(key: Key, depth: int, label: str, old: str, new: str, wide: bool) -> I
 
 def _error_row(key: Key, depth: int, inside: Key | None, old: Error | None, new: Error | None) -> Row:
     mark = ADDED if old is None else REMOVED if new is None else CHANGED
-    return Row(key, depth, mark, "error", _error(old), _error(new), inside)
+    return Row(key, depth, mark, "error", _error(old), _error(new), inside, value=True)
 
 
 def _error(error: Error | None) -> str | None:

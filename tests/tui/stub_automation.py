@@ -158,7 +158,8 @@ class StubAutomation:
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
         job = self.job(job_id)
         shown = self.versions[(version or len(self.versions)) - 1]
-        return JobDetail(job, shown, self.trigger, self.steps_of.get(shown.number, self.steps), self.parents.get(shown.number))
+        steps = self.steps_of.get(shown.number, self.steps)
+        return JobDetail(job, shown, self.trigger, steps, self.parents.get(shown.number))
 
     def history(self, job_id: int) -> list[Version]:
         self.job(job_id)

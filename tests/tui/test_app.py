@@ -54,7 +54,8 @@ def automation() -> StubAutomation:
     ("place", "owner"),
     [
         ("global", JobdeckApp), ("screen", DeckScreen), ("detail", DetailScreen), ("history", HistoryScreen),
-        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("tree", StepTree), ("json", JsonView), ("lines", JsonView),
+        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("tree", StepTree),
+        ("json", JsonView), ("lines", JsonView),
     ],
 )  # fmt: skip
 def test_every_action_has_its_method(place: str, owner: type) -> None:
