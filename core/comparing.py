@@ -29,8 +29,8 @@ class Comparing:
     def versions(self, old: tuple[int, int], new: tuple[int, int]) -> Diff:
         """Return what differs between two versions, each (job, number), of one job or of two; raises NotFound."""
         with self._database.read() as connection:
-            sides = [self._side(connection, *one) for one in (old, new)]
-        return compare(*sides)
+            before, after = (self._side(connection, *one) for one in (old, new))
+        return compare(before, after)
 
     def with_previous(self, job_id: int, number: int | None = None) -> Diff:
         """Return what differs between a version, the latest unless one is named, and the one before.

@@ -121,7 +121,7 @@ class Diff:
 
 
 def compare(old: Side, new: Side, note: str = "") -> Diff:
-    """Return what differs between two runs; takes a second or two at the most, however large their data is."""
+    """Return what differs between two runs; takes a few seconds at the most, however large their data is."""
     comparer = Comparer()
     gone = tuple(dict.fromkeys(side.gone for side in (old, new) if side.gone))
     steps = () if gone else tuple(_step(comparer, *pair) for pair in _matched(old, new))
@@ -143,10 +143,10 @@ def recipe_diff(old: Side, new: Side) -> tuple[str, ...]:
     if (old.place.recipe, old.place.revision) == (new.place.recipe, new.place.revision):
         return ()
     before, after = old.text.splitlines(), new.text.splitlines()
-    names = [f"{side.place.recipe} r{side.place.revision or '-'}" for side in (old, new)]
+    one, other = (f"{side.place.recipe} r{side.place.revision or '-'}" for side in (old, new))
     if len(before) + len(after) > RECIPE_LINES:
-        return (f"--- {names[0]}", f"+++ {names[1]}", f"@@ {len(before):,} and {len(after):,} lines: not compared @@")
-    return tuple(difflib.unified_diff(before, after, *names, lineterm=""))
+        return (f"--- {one}", f"+++ {other}", f"@@ {len(before):,} and {len(after):,} lines: not compared @@")
+    return tuple(difflib.unified_diff(before, after, one, other, lineterm=""))
 
 
 # Steps
@@ -159,11 +159,11 @@ def _step(comparer: Comparer, old: StepRecord | None, new: StepRecord | None) ->
         path=step.path,
         was_at=old.path if old and new and old.path != new.path else None,
         id=step.id,
-        what=step.action or step.kind or ((old and (old.action or old.kind)) or ""),
+        what=step.action or step.kind or (old.action or old.kind if old else ""),
         index=step.index,
-        status=(old and old.status, new and new.status),
-        branch=(old and old.branch, new and new.branch),
-        error=(old and old.error, new and new.error),
+        status=(old.status if old else None, new.status if new else None),
+        branch=(old.branch if old else None, new.branch if new else None),
+        error=(old.error if old else None, new.error if new else None),
         input=_values(comparer, *_value(old, "input"), *_value(new, "input")),
         output=_values(comparer, *_value(old, "output"), *_value(new, "output")),
     )

@@ -26,6 +26,7 @@ DEEP = 100
 TELLING = 20
 """Characters from which a text found at another key is taken for the same one, moved."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _PLAIN_KEY = re.compile(r"[^\W\d]\w*\Z")
 _NAMES = ("id", "Id", "ID", "key", "external_id", "name", "Name")
 """What says of two mappings in two lists that they are the same thing, the first that both have."""
@@ -96,15 +97,18 @@ class Comparer:
         return Differences(tuple(found[:CHANGES]), max(len(found) - CHANGES, 0))
 
     def _values(self, place: _Place, old: JsonValue, new: JsonValue) -> Iterator[Change]:
-        inner = _INNER.get((type(old), type(new)))
-        if inner is None:
-            if type(old) is not type(new) or old != new:
+        if type(old) is not type(new):
+            yield place.change(Kind.CHANGED, old, new)
+        elif not isinstance(old, (dict, list)):
+            if old != new:
                 yield place.change(Kind.CHANGED, old, new)
         elif self._left <= 0 or place.depth >= DEEP:
             if canonical(old) != canonical(new):
                 yield replace(place.change(Kind.CHANGED, old, new), whole="compared only as a whole")
+        elif isinstance(old, dict):
+            yield from self._mappings(place, old, new)
         else:
-            yield from inner(self, place, old, new)
+            yield from self._lists(place, old, new)
 
     def _mappings(self, place: _Place, old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> Iterator[Change]:
         for key, value in new.items():
@@ -134,9 +138,6 @@ class Comparer:
             yield place.at(f"[{at}]").change(Kind.REMOVED, old[at], None)
 
 
-_INNER = {(dict, dict): Comparer._mappings, (list, list): Comparer._lists}
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
     path: str
@@ -155,7 +156,7 @@ class _Place:
 
 def canonical(value: JsonValue) -> str:
     """Return the one text of a JSON value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _key(key: str) -> str:

@@ -75,7 +75,7 @@ class Rehearsing:
         """
         job, latest, loaded = self._found(job_id, revision)
         recorded = self._comparing.side(job_id, latest.number)
-        ran = self._runner(job_id).run(loaded, recorded.trigger, job=(job_id, latest.number))
+        ran = self._runner(job_id, job.recipe).run(loaded, recorded.trigger, job=(job_id, latest.number))
         now = dt.datetime.now(dt.UTC)
         side = _side(job, latest, loaded.revision, ran, by, now)
         diff = compare(_comparable(recorded), _comparable(side))
@@ -115,16 +115,15 @@ class Rehearsing:
         except RecipeProblems:
             return None
 
-    def _runner(self, job_id: int) -> DryRunner:
+    def _runner(self, job_id: int, recipe: str) -> DryRunner:
         def recorded(loaded: Loaded, step: ActionStep, path: str) -> tuple[JsonValue, str] | None:
             index = tuple(int(number) for number in re.findall(r"\[(\d+)\]", path))
             with self._database.read() as connection:
-                own = None
-                if loaded.state.name == jobs_of(connection, [job_id])[job_id].recipe:
+                if loaded.state.name == recipe:
                     own = coverage.own_output(connection, job_id, step.id, step.action.name, index)
-                last = own or coverage.last_output(connection, loaded.state.id, step.id, step.action.name)
-            if own is not None:
-                return own[0], f"{job_id}.{own[1]}"
+                    if own is not None:
+                        return own[0], f"{job_id}.{own[1]}"
+                last = coverage.last_output(connection, loaded.state.id, step.id, step.action.name)
             return None if last is None else (last[0], f"{last[1]}.{last[2]}")
 
         return DryRunner(self._workspace, self._settings, self._library.named, recorded)

@@ -35,13 +35,11 @@ def add(
     kept = select(versions.c.id).where(versions.c.job_id == job_id, LATEST, KEPT)
     if connection.execute(kept).first() is None:
         return None
-    made = connection.execute(
-        rehearsals.insert().values(
-            job_id=job_id, version=version, revision_id=revision_id, requested_by=by, requested_at=now, status=status,
-            content=dict(content),
-        )
+    made = rehearsals.insert().values(
+        job_id=job_id, version=version, revision_id=revision_id, requested_by=by, requested_at=now, status=status,
+        content=dict(content),
     )
-    return made.inserted_primary_key[0]
+    return connection.execute(made.returning(rehearsals.c.id)).scalar_one()
 
 
 def of_job(connection: Connection, job_id: int) -> list[Stored]:

@@ -24,6 +24,8 @@ WIDE = 120
 """Columns from which the two runs stand side by side."""
 RECIPE_OPEN = 12
 """Lines of the recipe's diff up to which it is open at first."""
+STEPS_OPEN = 50
+"""Steps with a difference that are open at first."""
 VALUE = 2_000
 """Characters of a value that are shown."""
 LISTED = 40
@@ -35,6 +37,13 @@ _STYLES = {ADDED: "green", REMOVED: "red", CHANGED: "yellow", MOVED: "cyan", "@"
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """A value of which a text is made only when its line is drawn."""
+
+    json: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line; its texts are safe to show."""
 
@@ -43,8 +52,8 @@ class Row:
     mark: str
     """`+` only in the new run, `-` only in the old one, `~` in both and different, `>` elsewhere, `!` a word on it."""
     label: str
-    old: str | None = None
-    new: str | None = None
+    old: str | Value | None = None
+    new: str | Value | None = None
     inside: Key | None = None
     """The line that folds it away."""
     folds: bool = False
@@ -69,7 +78,8 @@ class DiffLines:
 
     def __init__(self, diff: Diff) -> None:
         self.diff = diff
-        self.opened: set[Key] = {_step_key(step) for step in diff.steps if step.differs} | {("trigger",)}
+        differing = (_step_key(step) for step in diff.steps if step.differs)
+        self.opened: set[Key] = {("trigger",), *islice(differing, STEPS_OPEN)}
         if len(diff.recipe) <= RECIPE_OPEN:
             self.opened.add(("recipe",))
 
@@ -119,8 +129,8 @@ class DiffLines:
         if key not in self.opened:
             return
         if step.branch[0] != step.branch[1]:
-            took = [safe(branch or "none") for branch in step.branch]
-            yield Row((*key, "branch"), 1, CHANGED, "took", *took, inside=key)
+            old, new = (safe(branch or "none") for branch in step.branch)
+            yield Row((*key, "branch"), 1, CHANGED, "took", old, new, key)
         if not same_error(*step.error):
             yield from self._value(_error_row((*key, "error"), 1, key, *step.error), width, wide)
         yield from self._differences(key, "input", step.input, width, wide)
@@ -168,7 +178,7 @@ def row_text(row: Row, width: int | None, wide: bool, folded: bool) -> Text:
     head.append(row.label, style="bold" if row.bold else style if row.key[0] in ("line", "piece", "place") else "")
     if wide and width is not None and not row.folds and (row.old is not None or row.new is not None):
         return _halves(head, row, width)
-    values = " -> ".join(value for value in (row.old, row.new) if value is not None)
+    values = " -> ".join(value for value in (_text(row.old), _text(row.new)) if value is not None)
     if values:
         head.append((": " if row.label else "") + values, style=style)
     if folded and row.folds:
@@ -181,12 +191,17 @@ def row_text(row: Row, width: int | None, wide: bool, folded: bool) -> Text:
 def _halves(head: Text, row: Row, width: int) -> Text:
     half = (width - 3) // 2
     style = _STYLES.get(row.mark, "")
-    if row.old is not None:
-        head.append((": " if row.label else "") + row.old, style="red" if row.new is not None else style)
+    old = _text(row.old)
+    if old is not None:
+        head.append((": " if row.label else "") + old, style="red" if row.new is not None else style)
     head.truncate(half, overflow="ellipsis", pad=True)
-    right = Text(row.new or "", style="green" if row.old is not None else style)
+    right = Text(_text(row.new) or "", style="green" if old is not None else style)
     right.truncate(half, overflow="ellipsis")
     return head.append(" | ", style="dim").append_text(right)
+
+
+def _text(value: str | Value | None) -> str | None:
+    return shown(value.json) if isinstance(value, Value) else value
 
 
 # Words
@@ -265,11 +280,11 @@ def _error(error: Error | None) -> str | None:
 
 def _change_row(key: Key, above: Key, part: str, change: Change) -> Row:
     label = f"{part} {change.path if change.path != '$' or not part else ''}".strip()
-    old = None if change.kind is Kind.ADDED else shown(change.old)
-    new = None if change.kind is Kind.REMOVED else shown(change.new)
+    old = None if change.kind is Kind.ADDED else Value(change.old)
+    new: str | Value | None = None if change.kind is Kind.REMOVED else Value(change.new)
     if change.kind is Kind.MOVED:
-        label, old = f"{part} {change.was_at}".strip(), shown(change.old)
-        new = f"{safe(change.path)}" if change.old == change.new else f"{safe(change.path)} {new}"
+        # What differs in it, too, has a line of its own.
+        label, new = f"{part} {change.was_at}".strip(), safe(change.path)
     elif change.was_at:
         label += f" (was {change.was_at})"
     if change.whole:
@@ -280,7 +295,7 @@ def _change_row(key: Key, above: Key, part: str, change: Change) -> Row:
 def _pieces(row: Row, width: int, wide: bool) -> Iterator[Row]:
     """Yield the whole of a value's line in pieces that fit."""
     room = max((width // 2 if wide else width) - 10, 10)
-    old, new = (chop_cells(value, room) if value else [] for value in (row.old, row.new))
+    old, new = (chop_cells(text, room) if (text := _text(value)) else [] for value in (row.old, row.new))
     piece = Row((), row.depth + 1, " ", "", inside=row.key)
     if wide:
         for number, (left, right) in enumerate(zip_longest(old, new)):

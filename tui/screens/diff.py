@@ -52,7 +52,8 @@ class DiffScreen(DeckScreen):
         except (NotFound, Refused) as why:
             self.deck.say(str(why), error=True)
             return
-        self.versions = tuple((place.job, place.version) for place in (self._diff.old, self._diff.new))
+        old, new = self._diff.old, self._diff.new
+        self.versions = (old.job, old.version), (new.job, new.version)
         self.query_one(DiffView).show(self._diff)
         self.show_header()
         self.show_footer()
