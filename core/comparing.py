@@ -82,7 +82,7 @@ class Comparing:
         records = store.step_records(connection, version.id)
         return Side(
             _place(job, version),
-            "" if revision is None else revision.text,
+            revision,
             store.event_of(connection, version.id),
             () if version.expired else laid_out(self._recipe(revision), records),
             _gone(job) if version.expired else "",

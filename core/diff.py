@@ -6,11 +6,12 @@ import datetime as dt
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.json_diff import NONE, Change, Comparer, Differences, Kind
 from core.recipe import without_indexes
-from data.records import Error, JsonValue, StepRecord
+from core.textdiff import unified
+from data.records import Error, JsonValue, Revision, StepRecord
 from data.states import Status, StepStatus
 
 RECIPE_LINES = 20_000
@@ -42,8 +43,8 @@ class Side:
     """All that is compared of a run."""
 
     place: Place
-    text: str
-    """Its recipe's; empty while it has no revision."""
+    revision: Revision | None
+    """The recipe that it ran; None while version 1 has not been claimed."""
     trigger: JsonValue
     steps: tuple[StepRecord, ...]
     """In the order of the recipe."""
@@ -126,7 +127,7 @@ def compare(old: Side, new: Side, note: str = "") -> Diff:
     gone = tuple(dict.fromkeys(side.gone for side in (old, new) if side.gone))
     steps = () if gone else tuple(_step(comparer, *pair) for pair in _matched(old, new))
     return Diff(
-        old.place, new.place, note, gone, recipe_diff(old, new),
+        old.place, new.place, note, gone, recipe_diff(old.revision, new.revision),
         NONE if gone else comparer.differences(old.trigger, new.trigger), steps, _first(steps),
     )
 
@@ -138,15 +139,15 @@ def same_error(old: Error | None, new: Error | None) -> bool:
     return (old.message, old.kind, old.status) == (new.message, new.kind, new.status)
 
 
-def recipe_diff(old: Side, new: Side) -> tuple[str, ...]:
-    """Return the lines of a unified diff of two sides' recipes."""
-    if (old.place.recipe, old.place.revision) == (new.place.recipe, new.place.revision):
+def recipe_diff(old: Revision | None, new: Revision | None) -> tuple[str, ...]:
+    """Return the lines of a unified diff of two revisions; none where one of the runs has not got one yet."""
+    if old is None or new is None or old.id == new.id:
         return ()
-    before, after = old.text.splitlines(), new.text.splitlines()
-    one, other = (f"{side.place.recipe} r{side.place.revision or '-'}" for side in (old, new))
-    if len(before) + len(after) > RECIPE_LINES:
-        return (f"--- {one}", f"+++ {other}", f"@@ {len(before):,} and {len(after):,} lines: not compared @@")
-    return tuple(difflib.unified_diff(before, after, one, other, lineterm=""))
+    lines = old.text.count("\n") + new.text.count("\n")
+    if lines > RECIPE_LINES:
+        names = f"--- {old.recipe} r{old.number}", f"+++ {new.recipe} r{new.number}"
+        return (*names, f"@@ {lines:,} lines: too many to be compared @@")
+    return unified(old, new)
 
 
 # Steps
@@ -211,7 +212,7 @@ def _declared(old: Side, new: Side) -> Mapping[str, str]:
     A step is known by its id; one without stands between those with one, and is known by what it does.
     """
     before, after = _signatures(old.steps), _signatures(new.steps)
-    same = (old.place.recipe, old.place.revision) == (new.place.recipe, new.place.revision)
+    same = old.revision is not None and new.revision is not None and old.revision.id == new.revision.id
     if same or len(before) * len(after) > STEPS_ALIGNED:
         return {path: path for path in before}
     paths, others = list(before), list(after)
@@ -248,13 +249,23 @@ def _first(steps: Sequence[StepDiff]) -> StepDiff | None:
     """Return the first step that came out differently.
 
     A loop, or a monitor, whose own outcome differs only as that of a step inside it does gives way to that step; one
-    that was not reached in the only run that has it did not come out at all.
+    that was not reached in the only run that has it did not come out at all, and one reused came out as before.
     """
-    differing = [step for step in steps if step.differs and not (step.only and StepStatus.NOT_REACHED in step.status)]
+    differing = [step for step in steps if _came_out_differently(step)]
     for step in differing:
         if not _follows(step) or not any(_in(step, other) for other in differing):
             return step
     return None
+
+
+def _came_out_differently(step: StepDiff) -> bool:
+    if step.only:
+        return StepStatus.NOT_REACHED not in step.status
+    return step.differs and replace(step, status=(_outcome(step.status[0]), _outcome(step.status[1]))).differs
+
+
+def _outcome(status: StepStatus | None) -> StepStatus | None:
+    return StepStatus.SUCCEEDED if status is StepStatus.REUSED else status
 
 
 def _follows(step: StepDiff) -> bool:

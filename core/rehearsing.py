@@ -157,7 +157,7 @@ def _revision(revisions: list[Revision], job: Job, number: int | None) -> Revisi
 def _side(job: Job, latest: Version, revision: Revision, ran: DryRun, by: str, now: dt.datetime) -> Side:
     name = f"rehearsal of {job.id}.{latest.number}"
     place = Place(name, job.id, latest.number, job.recipe, ran.status, ran.revision, now, by, ran.error)
-    return Side(place, revision.text, ran.trigger, ran.steps)
+    return Side(place, revision, ran.trigger, ran.steps)
 
 
 def _comparable(side: Side) -> Side:

@@ -93,6 +93,17 @@ def test_a_monitor_gives_way_to_the_step_inside_it_that_came_out_differently(wor
     assert "seen.json" in diff.first.error[0].message
 
 
+def test_a_step_that_is_reused_came_out_as_before(workspace, comparing):
+    workspace.recipe(f"{READS.replace('{id: seen,', '{id: seen, once: true,')}  - {{stop: failed, if: trigger.bad}}\n")
+    see(workspace)
+    job = workspace.run({"bad": True}).job.id
+    workspace.recipe(f"{READS.replace('{id: seen,', '{id: seen, once: true,')}  - {{stop: failed, if: false}}\n")
+    workspace.rerun_and_run(job)
+    diff = comparing.with_previous(job)
+    assert step(diff, "1").status == ("succeeded", "reused")
+    assert diff.first.path == "2"
+
+
 def test_versions_of_two_jobs_are_compared_with_their_events(workspace, comparing):
     workspace.recipe("steps: [{set: {a: 1}}]\n")
     one, other = workspace.send({"name": "Ada", "n": 1}, {"name": "Bob", "n": 1})

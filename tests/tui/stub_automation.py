@@ -14,7 +14,7 @@ from core.coverage import Coverage, Covered
 from core.diff import Diff, Place, Side, compare
 from core.errors import NotFound, Refused
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
-from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, StepRecord, Version
+from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status, StepStatus
 
 BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
@@ -214,4 +214,5 @@ class StubComparing:
         version = detail.version
         place = Place(f"812.{number}", 812, number, "sync", version.status, version.recipe_revision,
                       version.started_at or BEGAN, version.requested_by, version.error)
-        return Side(place, self._stub.texts.get(number, ""), detail.trigger, detail.steps)
+        revision = Revision(number, "sync", number, self._stub.texts.get(number, ""), BEGAN)
+        return Side(place, revision, detail.trigger, detail.steps)

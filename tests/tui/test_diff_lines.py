@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.diff import Diff, Place, Side, compare
-from data.records import Error, StepRecord
+from data.records import Error, Revision, StepRecord
 from data.states import Status, StepStatus
 from tui.diff_lines import DiffLines, lines, row_text, shown
 
@@ -23,7 +23,8 @@ def step(path: str, status: StepStatus = StepStatus.SUCCEEDED, **more: Any) -> S
 
 def side(version: int, *steps: StepRecord, text: str = "", trigger: Any = None, **facts: Any) -> Side:
     place = Place(f"812.{version}", 812, version, "sync", Status.FAILED, version, NOON, "ops", None)
-    return Side(dataclasses.replace(place, **facts), text, trigger, steps)
+    revision = Revision(version, "sync", version, text, NOON)
+    return Side(dataclasses.replace(place, **facts), revision, trigger, steps)
 
 
 def diff() -> Diff:
