@@ -81,19 +81,25 @@ class DryRunner:
     log: Callable[[str, str], None] = lambda level, message: None
     _calling: list[str] = field(default_factory=list)
 
-    def run(self, loaded: Loaded, data: JsonValue, job: tuple[int, int] = (0, 1)) -> DryRun:
-        """Return what comes of an event; its trigger condition is not asked. `job` is what expressions see as such:
-        id and version."""
+    def run(
+        self, loaded: Loaded, data: JsonValue, job: tuple[int, int] = (0, 1), key: str = "dry run"
+    ) -> DryRun:
+        """Return what comes of an event with this key; its trigger condition is not asked.
+
+        `job` is what expressions see as such: id and version.
+        """
         connections = Connections(self.settings, self.workspace)
         try:
-            return self._run(loaded, data, connections, job)
+            return self._run(loaded, data, connections, job, key)
         finally:
             connections.close()
 
-    def _run(self, loaded: Loaded, data: JsonValue, connections: Connections, job: tuple[int, int] = (0, 1)) -> DryRun:
+    def _run(
+        self, loaded: Loaded, data: JsonValue, connections: Connections, job: tuple[int, int], key: str
+    ) -> DryRun:
         now = dt.datetime.now(dt.UTC)
         masking = Masking(self.settings.secrets(self.workspace))
-        event = make_event(loaded.recipe, "dry run", data, self.settings.props, now)
+        event = make_event(loaded.recipe, key, data, self.settings.props, now)
         not_sent: dict[str, str] = {}
         journal = self._journal(masking)
         run = Run(*job, 0, loaded.revision.number, now)
@@ -138,7 +144,7 @@ class DryRunner:
             raise StepError(f"there is no recipe {name} that could be called", "call")
         if name in self._calling:
             raise StepError(f"recipe {name} would call itself", "call")
-        ran = self._run(called, inputs, connections)
+        ran = self._run(called, inputs, connections, (0, 1), "dry run")
         if ran.status is not Status.SUCCEEDED:
             why = ran.error.message if ran.error else f"it was {ran.status.value}"
             raise StepError(f"the dry run of {name} failed: {why}", "call")

@@ -75,7 +75,8 @@ class Rehearsing:
         """
         job, latest, loaded = self._found(job_id, revision)
         recorded = self._comparing.side(job_id, latest.number)
-        ran = self._runner(job_id, job.recipe).run(loaded, recorded.trigger, job=(job_id, latest.number))
+        runner = self._runner(job_id, job.recipe)
+        ran = runner.run(loaded, recorded.trigger, job=(job_id, latest.number), key=job.event_key)
         now = dt.datetime.now(dt.UTC)
         side = _side(job, latest, loaded.revision, ran, by, now)
         diff = compare(_comparable(recorded), _comparable(side))

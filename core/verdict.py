@@ -21,6 +21,8 @@ def verdict(diff: Diff, not_sent: Collection[str], same_failure: bool) -> str:
         return _of_a_good_one(diff)
     if old.status is not Status.FAILED:
         return f"{old.name} is {old.status.value}: there is no outcome to judge; r{diff.new.revision} {_outcome(diff)}"
+    if old.revision is None:
+        return f"{old.name} failed before it ran any revision; r{diff.new.revision} {_outcome(diff)}"
     answered = None if same_failure or _mended(diff, not_sent) else _failed_and_answered(diff, not_sent)
     if answered is not None:
         return _of_a_write(diff, answered)

@@ -172,6 +172,14 @@ def test_a_failed_call_is_not_judged_for_the_writes_of_the_called_recipe_are_ans
     assert verdict.startswith(f"step 1 child failed in {job}.1 and cannot be judged: it calls another recipe, whose")
 
 
+def test_a_job_that_failed_before_its_first_step_is_rehearsed_through_the_last_revision(workspace):
+    workspace.recipe("trigger: {manual.event: {}, when: trigger.a.b > 1}\nsteps: [{set: {a: 1}}]\n")
+    job = workspace.send({})[0]
+    done = rehearse(workspace, job)
+    assert done.verdict == f"{job}.1 failed before it ran any revision; r1 succeeds"
+    assert done.ran.title == workspace.automation.job(job).title
+
+
 def test_a_good_version_that_would_fail_now_says_what_has_changed(workspace):
     workspace.recipe("steps:\n" + READS + CHECKS)
     see(workspace, ok=True)
