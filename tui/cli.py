@@ -280,7 +280,9 @@ def status(context: click.Context, format: str) -> None:
         output.write_one(output.status_json(state), format, sys.stdout)
 
 
-for command in (*cli_recipes.COMMANDS, *cli_rerun.COMMANDS, *cli_diff.COMMANDS, *cli_batches.COMMANDS, cli_cancel.cancel):
+for command in (
+    *cli_recipes.COMMANDS, *cli_rerun.COMMANDS, *cli_diff.COMMANDS, *cli_batches.COMMANDS, cli_cancel.cancel,
+):
     cli.add_command(command)
 
 
