@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from core import cancels, reruns, retention
 from core.batches import Batches
 from core.cancels import Cancellation
+from core.comparing import Comparing
 from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
 from core.events import make_event, storable
 from core.expressions import Condition, ExpressionError, compile_condition, to_text
@@ -28,6 +29,7 @@ from core.library import Library
 from core.lock import FILE as LOCK_FILE
 from core.lock import holder
 from core.planning import Planner
+from core.rehearsing import Rehearsing
 from core.reruns import WHOLE, How, Plan, Rerun, Selection
 from core.retention import Purged, Terms
 from core.settings import Settings, load
@@ -103,6 +105,10 @@ class Automation:
     """Recipes tried out: tests, dry runs, saved events, coverage."""
     batches: Batches
     """Bulk reruns, seen and steered."""
+    comparing: Comparing
+    """What differs between two runs."""
+    rehearsing: Rehearsing
+    """Events taken through a revision without its writes."""
 
     def __init__(self, workspace: Path) -> None:
         """Open the workspace's store, migrating an older one; raises WorkspaceError or StoreError."""
@@ -114,6 +120,8 @@ class Automation:
         self.trials = Trials(workspace, self.settings, self._database, self._library)
         self._planner = Planner(self._database, self._library, self.settings, self._write)
         self.batches = Batches(self._database, self._write)
+        self.comparing = Comparing(self._database, self._library)
+        self.rehearsing = Rehearsing(workspace, self.settings, self._database, self._library, self.comparing)
         self._watching = threading.Lock()
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Token
 from data.states import Status, StepStatus
 
-Recorded = Callable[[Loaded, ActionStep], tuple[JsonValue, str] | None]
-"""(recipe, step) -> what the step last gave in a job, and which version that was: `812.3`; None where it never did."""
+Recorded = Callable[[Loaded, ActionStep, str], tuple[JsonValue, str] | None]
+"""(recipe, step, path) -> what the step gave in a job, and in which version: `812.3`; None where it never did."""
 
 EXAMPLE = "example"
 
@@ -81,33 +81,44 @@ class DryRunner:
     log: Callable[[str, str], None] = lambda level, message: None
     _calling: list[str] = field(default_factory=list)
 
-    def run(self, loaded: Loaded, data: JsonValue) -> DryRun:
-        """Return what comes of an event; its trigger condition is not asked."""
+    def run(
+        self, loaded: Loaded, data: JsonValue, job: tuple[int, int] = (0, 1), key: str = "dry run"
+    ) -> DryRun:
+        """Return what comes of an event with this key; its trigger condition is not asked.
+
+        `job` is what expressions see as such: id and version.
+        """
         connections = Connections(self.settings, self.workspace)
         try:
-            return self._run(loaded, data, connections)
+            return self._run(loaded, data, connections, job, key)
         finally:
             connections.close()
 
-    def _run(self, loaded: Loaded, data: JsonValue, connections: Connections) -> DryRun:
+    def _run(
+        self, loaded: Loaded, data: JsonValue, connections: Connections, job: tuple[int, int], key: str
+    ) -> DryRun:
         now = dt.datetime.now(dt.UTC)
-        event = make_event(loaded.recipe, "dry run", data, self.settings.props, now)
+        masking = Masking(self.settings.secrets(self.workspace))
+        event = make_event(loaded.recipe, key, data, self.settings.props, now)
         not_sent: dict[str, str] = {}
-        journal = self._journal(now)
+        journal = self._journal(masking)
+        run = Run(*job, 0, loaded.revision.number, now)
         self._calling.append(loaded.state.name)
-        outcome = self._walk(loaded, data, journal, connections, not_sent, now)
+        outcome = self._walk(loaded, data, journal, connections, not_sent, run)
         self._calling.pop()
+        error = outcome.error and replace(outcome.error, message=masking.text(outcome.error.message))
         return DryRun(
-            loaded.state.name, loaded.revision.number, event.title, data, outcome.status, outcome.error, outcome.report,
-            (*event.warnings, *outcome.warnings), laid_out(loaded.recipe, journal.records), not_sent,
+            loaded.state.name, loaded.revision.number, event.title, data, outcome.status, error,
+            masking.json(outcome.report), (*event.warnings, *outcome.warnings),
+            laid_out(loaded.recipe, journal.records), not_sent,
         )
 
     def _walk(
         self, loaded: Loaded, data: JsonValue, journal: Journal, connections: Connections, not_sent: dict[str, str],
-        now: dt.datetime,
+        run: Run,
     ) -> Outcome:
         def answer(path: str, step: ActionStep, inputs: Any) -> JsonValue:
-            output, not_sent[path] = self.recorded(loaded, step) or (step.action.example_of(inputs), EXAMPLE)
+            output, not_sent[path] = self.recorded(loaded, step, path) or (step.action.example_of(inputs), EXAMPLE)
             return output
 
         world = _Dry(
@@ -119,12 +130,12 @@ class DryRunner:
             log=self.log,
             answer=answer,
         )
-        return Walk(loaded.recipe, data, Run(0, 1, 0, loaded.revision.number, now), journal, world).go()
+        return Walk(loaded.recipe, data, run, journal, world).go()
 
-    def _journal(self, now: dt.datetime) -> Journal:
+    def _journal(self, masking: Masking) -> Journal:
         return Journal(
-            _Nowhere(), Token(0, 1, ""), (), clock=lambda: dt.datetime.now(dt.UTC),
-            masking=Masking(self.settings.secrets(self.workspace)), completed=lambda *step: None,
+            _Nowhere(), Token(0, 1, ""), (), clock=lambda: dt.datetime.now(dt.UTC), masking=masking,
+            completed=lambda *step: None,
         )
 
     def _call(self, name: str, inputs: JsonValue, connections: Connections) -> Child:
@@ -133,7 +144,7 @@ class DryRunner:
             raise StepError(f"there is no recipe {name} that could be called", "call")
         if name in self._calling:
             raise StepError(f"recipe {name} would call itself", "call")
-        ran = self._run(called, inputs, connections)
+        ran = self._run(called, inputs, connections, (0, 1), "dry run")
         if ran.status is not Status.SUCCEEDED:
             why = ran.error.message if ran.error else f"it was {ran.status.value}"
             raise StepError(f"the dry run of {name} failed: {why}", "call")

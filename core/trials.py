@@ -111,7 +111,7 @@ class Trials:
             raise Refused("not_wanted", f"this event makes no job: its trigger condition is false: {when.source}")
         return event
 
-    def _recorded(self, loaded: Loaded, step: ActionStep) -> tuple[JsonValue, str] | None:
+    def _recorded(self, loaded: Loaded, step: ActionStep, path: str) -> tuple[JsonValue, str] | None:
         with self._database.read() as connection:
             last = coverage.last_output(connection, loaded.state.id, step.id, step.action.name)
         return None if last is None else (last[0], f"{last[1]}.{last[2]}")

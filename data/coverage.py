@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from data.records import JsonValue
-from data.states import StepStatus
-from data.tables import jobs, steps, versions
+from data.states import Status, StepStatus
+from data.tables import KEPT, LATEST, jobs, recipes, steps, versions
 
 LOOKED_AT = 10_000
 """How many versions, the newest, are looked at: what a screen shows must not take longer with every job."""
@@ -77,3 +77,37 @@ def last_output(
         .limit(1)
     ).first()
     return None if row is None else (json.loads(row.output), row.job_id, row.number)
+
+
+def own_output(
+    connection: Connection, job_id: int, step_id: str, action: str, index: tuple[int, ...]
+) -> tuple[JsonValue, int] | None:
+    """Return (output, version) of the newest version of a job that completed a step, in this iteration of its loops."""
+    rows = connection.execute(
+        select(steps.c.output, steps.c.index, versions.c.number)
+        .join(versions, versions.c.id == steps.c.version_id)
+        .where(
+            versions.c.job_id == job_id,
+            steps.c.step_id == step_id,
+            steps.c.action == action,
+            steps.c.status.in_([StepStatus.SUCCEEDED, StepStatus.REUSED]),
+            steps.c.output.is_not(None),
+        )
+        .order_by(versions.c.number.desc())
+    )
+    return next(((json.loads(row.output), row.number) for row in rows if tuple(row.index or ()) == index), None)
+
+
+def newest_success(connection: Connection, recipe: str, besides: int) -> tuple[int, int] | None:
+    """Return (job, version) of the recipe's job that succeeded last and still has its data, other than one job."""
+    recipe_id = select(recipes.c.id).where(recipes.c.name == recipe).scalar_subquery()
+    row = connection.execute(
+        select(versions.c.job_id, versions.c.number)
+        .where(
+            LATEST, KEPT, versions.c.recipe_id == recipe_id,
+            versions.c.status == Status.SUCCEEDED, versions.c.finished_at.is_not(None), versions.c.job_id != besides,
+        )
+        .order_by(versions.c.finished_at.desc(), versions.c.job_id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (row.job_id, row.number)

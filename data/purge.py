@@ -2,8 +2,8 @@
 
 Of a purged job stay its id, event key, status, times and place in the report, its versions (who asked for them and why,
 the kind, step and group of their errors) and its links to called jobs. Its event, step records, report columns,
-warnings and the messages of its errors go; its title, which was made of the event, becomes the event's key. The keys of
-events stay as they are: an old event never becomes a new one.
+warnings, rehearsals and the messages of its errors go; its title, which was made of the event, becomes the event's key.
+The keys of events stay as they are: an old event never becomes a new one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,21 @@ from sqlalchemy.dialects.sqlite import insert
 
 from data.records import Hold
 from data.states import Status
-from data.tables import EPOCH, KEPT, LATEST, calls, from_micros, holds, jobs, meta, payloads, steps, to_micros, versions
+from data.tables import (
+    EPOCH,
+    KEPT,
+    LATEST,
+    calls,
+    from_micros,
+    holds,
+    jobs,
+    meta,
+    payloads,
+    rehearsals,
+    steps,
+    to_micros,
+    versions,
+)
 
 BATCH = 50
 """Jobs looked at in one transaction: other writers wait so long, and what it changes fits into SQLite's cache."""
@@ -65,7 +79,7 @@ class Batch:
     jobs: int
     """Whose data was removed, or would be."""
     bytes: int
-    """Of events, step data, report columns and messages."""
+    """Of events, step data, report columns, rehearsals and messages."""
     waiting: int
     """Called by jobs that still have their data: these may call them again, and rely on what they did."""
     next: Place | None
@@ -154,8 +168,10 @@ _SIZES = (
     select(
         _lengths(versions.c.event, _text("versions.report"), _text("versions.warnings"), versions.c.error_message)
     ).where(_OF_THEM),
+    select(_lengths(_text("rehearsals.content"))).where(rehearsals.c.job_id.in_(_IDS)),
 )
 _REMOVE = (
+    delete(rehearsals).where(rehearsals.c.job_id.in_(_IDS)),
     delete(steps).where(steps.c.version_id.in_(_VERSION_IDS)),
     delete(payloads).where(payloads.c.job_id.in_(_IDS)),
     update(versions).where(_OF_THEM).values(

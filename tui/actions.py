@@ -33,6 +33,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("rerun", ("r",), "rerun: the marked jobs, or this one, as their next version", JOBS, "rerun"),
     Action("latest", ("L",), "open the latest version", ("detail", "history"), "latest"),
     Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
+    Action("diff", ("d",), "compare the latest version with the last good one", ("detail",), "diff"),
+    Action("diff_mark", ("d",), "mark this version; on another one, compare the two", ("history",), "diff"),
     Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),
     Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", (*RECIPES, "report", "detail"), "edit recipe"),
     Action("cancel", ("x",), "cancel: the marked jobs, or this one", ("report", "detail"), "cancel"),
@@ -41,7 +43,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
-    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch")),
+    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch", "diff")),
     Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
     # Bulk reruns
     Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
@@ -70,6 +72,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("search", ("/",), "search in the data", ("json",), "search"),
     Action("search_next", ("n",), "the next place found", ("json",)),
     Action("search_previous", ("N",), "the place found before", ("json",)),
+    # Differences
+    Action("next_difference", ("n",), "the next difference", ("diff",), "next"),
+    Action("previous_difference", ("N",), "the difference before", ("diff",), "previous"),
     # Folding
     Action("expand", ("l", "right"), "open what is folded", ("tree", "json")),
     Action("collapse", ("h", "left"), "fold, or go to what it is in", ("tree", "json")),

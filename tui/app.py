@@ -44,6 +44,7 @@ from tui.palette import ActionProvider
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
+from tui.screens.diff import DiffScreen, Version
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.recipes import RecipesScreen
@@ -181,6 +182,10 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     def open_history(self, job_id: int) -> None:
         """Open a job's versions."""
         self.push_screen(HistoryScreen(job_id))
+
+    def open_diff(self, job_id: int, versions: tuple[Version, Version] | None = None) -> None:
+        """Open what differs between two versions; without them, between a job's latest and the last good one."""
+        self.push_screen(DiffScreen(job_id, versions))
 
     def action_screen_jobs(self) -> None:
         """Go to the jobs."""

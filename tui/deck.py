@@ -27,6 +27,9 @@ class Deck(Protocol):
     def open_history(self, job_id: int) -> None:
         """Open a job's versions."""
 
+    def open_diff(self, job_id: int, versions: tuple[tuple[int, int], tuple[int, int]] | None = None) -> None:
+        """Open what differs between two versions; without them, between a job's latest and the last good one."""
+
     def copy(self, text: str) -> None:
         """Put `text` on the clipboard and say which way it went."""
 

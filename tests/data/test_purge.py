@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from data import purge
+from data import purge, rehearsals
 from data.database import Database, sqlite_url
 from data.purge import START, Batch, Due
 from data.records import Hold
@@ -76,7 +76,7 @@ BROKEN = {
     "a marked version that has data":
         """SELECT id FROM versions WHERE expired AND (event IS NOT NULL OR report IS NOT NULL OR warnings IS NOT NULL
            OR error_message <> 'removed by retention' OR id IN (SELECT version_id FROM steps)
-           OR job_id IN (SELECT job_id FROM payloads))""",
+           OR job_id IN (SELECT job_id FROM payloads) OR job_id IN (SELECT job_id FROM rehearsals))""",
     "a job that does not say when and by what it lost its data":
         """SELECT jobs.id FROM jobs JOIN versions ON job_id = jobs.id AND latest
            WHERE expired <> (trigger_expired_at IS NOT NULL AND trigger_expired_by IS NOT NULL)""",
@@ -113,6 +113,20 @@ SELECT versions.id, jobs.id, event_key, received_at, jobs.recipe_id, number, sta
        note, revision_id, started_at, finished_at, duration_ms, error_kind, error_step, error_status, error_group
 FROM jobs JOIN versions ON job_id = jobs.id
 """
+
+
+def test_rehearsals_go_with_their_job_and_none_is_kept_of_one_that_is_gone(database: Database, path: Path) -> None:
+    (job, version, revision), *_ = asked(path, "SELECT job_id, number, revision_id FROM versions WHERE latest"
+                                               " AND status = 'succeeded' AND revision_id IS NOT NULL LIMIT 1")
+    rehearsed = {"by": "ops", "now": NOW, "status": Status.FAILED, "content": {"verdict": "x" * 5_000}}
+    with database.write() as connection:
+        assert rehearsals.add(connection, job, version, revision, **rehearsed) is not None
+    before = sum(batch.bytes for batch in purge_all(database, NOW - dt.timedelta(days=999)))
+    assert (before, len(asked(path, "SELECT id FROM rehearsals"))) == (0, 1)
+    assert sum(batch.bytes for batch in purge_all(database)) > 5_000
+    assert asked(path, "SELECT id FROM rehearsals") == []
+    with database.write() as connection:
+        assert rehearsals.add(connection, job, version, revision, **rehearsed) is None
 
 
 def test_only_what_ended_before_the_moment_goes(database: Database, path: Path) -> None:
@@ -168,7 +182,7 @@ def test_due_jobs_are_found_by_their_index_in_order(database: Database) -> None:
 PURGING = """
 import sys
 from pathlib import Path
-from data import purge
+from data import purge, rehearsals
 from data.database import Database, sqlite_url
 from tests.data.test_purge import purge_all
 purge.BATCH = 10

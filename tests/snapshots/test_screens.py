@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from piloted import PilotedApp, Seen
-from stub_automation import StubAutomation
+from stub_automation import FAILED_STEPS, StubAutomation, step
 from stub_batches import paused_and_done
 from textual.pilot import Pilot
 
 import tui.batch_lines
 import tui.facts
 from core.automation import EngineState
-from data.states import Status
+from data.states import Status, StepStatus
 from tui.screens.batch import BatchScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -47,11 +47,11 @@ def shown(open: Callable[[PilotedApp], None], *steps: str) -> Callable[[Pilot[No
         seen = Seen(pilot.app, pilot)
         await seen.sees("engine running")
         open(pilot.app)
-        for step in steps:
-            if step.startswith("key:"):
-                await seen.press(step[4:])
+        for one in steps:
+            if one.startswith("key:"):
+                await seen.press(one[4:])
             else:
-                await seen.sees(step)
+                await seen.sees(one)
 
     return run
 
@@ -105,3 +105,19 @@ def test_detail_on_a_tiny_screen(snap_compare: Any, automation: StubAutomation) 
         await seen.sees("2.else.1 create", "(L latest)")
 
     assert snap_compare(PilotedApp(automation), terminal_size=(40, 10), run_before=opened)
+
+
+@SIZES
+def test_two_versions_compared(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.add_version(Status.SUCCEEDED, duration_ms=900)
+    automation.texts = {1: "steps:\n  - find\n  - create: Acme\n", 2: "steps:\n  - find\n  - create: Acme Ltd\n"}
+    created = step("2.else.1", "create", StepStatus.SUCCEEDED, "http.request", effect="writes", attempts=1,
+                   input={"method": "POST", "url": "https://desk.test/organizations", "json": {"name": "Acme Ltd"}},
+                   output={"status": 201, "body": {"id": 4711}})
+    told = step("3", "tell", StepStatus.SUCCEEDED, "log.write", input={"message": "done"})
+    automation.steps_of = {2: (*FAILED_STEPS[:3], created, told)}
+    opened = shown(
+        lambda app: app.open_diff(812, ((812, 1), (812, 2))), "the first step that differs", "n next", "key:n", "key:n",
+        "key:n", "key:n",
+    )
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)

@@ -13,9 +13,10 @@ from stub_batches import StubBatches
 
 from core.automation import EngineState
 from core.coverage import Coverage, Covered
-from core.errors import NotFound
+from core.diff import Diff, Place, Side, compare
+from core.errors import NotFound, Refused
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
-from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, StepRecord, Version
+from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status, StepStatus
 
 BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
@@ -53,6 +54,10 @@ class StubAutomation:
         self.blocked: Refusal | None = None
         self.trigger: Any = {"Id": "A-7", "Name": "[red]Acme[/red]", "Website": "https://acme.test"}
         self.steps: tuple[StepRecord, ...] = FAILED_STEPS
+        self.steps_of: dict[int, tuple[StepRecord, ...]] = {}
+        """By the number of a version whose steps are not `steps`."""
+        self.texts: dict[int, str] = {}
+        """Of the recipe, by the number of the version that ran it."""
         self.parents: dict[int, Link] = {}
         """By the number of the version that was called."""
         self.repeats: tuple[Repeat, ...] = (Repeat("sync", "2.else.1", "http.request", 1),)
@@ -156,11 +161,16 @@ class StubAutomation:
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
         job = self.job(job_id)
         shown = self.versions[(version or len(self.versions)) - 1]
-        return JobDetail(job, shown, self.trigger, self.steps, self.parents.get(shown.number))
+        steps = self.steps_of.get(shown.number, self.steps)
+        return JobDetail(job, shown, self.trigger, steps, self.parents.get(shown.number))
 
     def history(self, job_id: int) -> list[Version]:
         self.job(job_id)
         return self.versions[::-1]
+
+    @property
+    def comparing(self) -> StubComparing:
+        return StubComparing(self)
 
     def plan(self, selection: Selection, how: How = WHOLE, *, digest: str | None = None) -> Plan:
         refused = (self.blocked,) if self.blocked else ()
@@ -184,3 +194,28 @@ class StubAutomation:
         problem = Problem("recipes/sync.yaml", 12, 5, 'unknown key "actoin": did you mean "action"?')
         self.recipe_states[0] = dataclasses.replace(self.recipe_states[0], problems=(problem,))
         self.moved += 1
+
+
+class StubComparing:
+    """Compares versions of the stub's job."""
+
+    def __init__(self, stub: StubAutomation) -> None:
+        self._stub = stub
+
+    def versions(self, old: tuple[int, int], new: tuple[int, int]) -> Diff:
+        return compare(self._side(old[1]), self._side(new[1]))
+
+    def with_last_good(self, job_id: int) -> Diff:
+        versions = self._stub.versions
+        good = next((one.number for one in versions[-2::-1] if one.status is Status.SUCCEEDED), None)
+        if good is None:
+            raise Refused("no_good_version", "no version before succeeded: there is nothing to compare it with")
+        return compare(self._side(good), self._side(len(versions)))
+
+    def _side(self, number: int) -> Side:
+        detail = self._stub.detail(812, number)
+        version = detail.version
+        place = Place(f"812.{number}", 812, number, "sync", version.status, version.recipe_revision,
+                      version.started_at or BEGAN, version.requested_by, version.error)
+        revision = Revision(number, "sync", number, self._stub.texts.get(number, ""), BEGAN)
+        return Side(place, revision, detail.trigger, detail.steps)

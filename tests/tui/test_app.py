@@ -29,9 +29,11 @@ from tui.app import JobdeckApp
 from tui.dialogs import plan_panel
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
+from tui.screens.diff import DiffScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.recipes import RecipesScreen
+from tui.widgets.diff_view import DiffView
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree
 
@@ -52,7 +54,8 @@ def automation() -> StubAutomation:
     ("place", "owner"),
     [
         ("global", JobdeckApp), ("screen", DeckScreen), ("detail", DetailScreen), ("history", HistoryScreen),
-        ("recipes", RecipesScreen), ("tree", StepTree), ("json", JsonView), ("lines", JsonView),
+        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("tree", StepTree),
+        ("json", JsonView), ("lines", JsonView),
     ],
 )  # fmt: skip
 def test_every_action_has_its_method(place: str, owner: type) -> None:
@@ -69,7 +72,8 @@ def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() ->
 
 
 @pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "tree", "lines", "screen"),
-                                    ("detail", "json", "lines", "screen"), ("history", "lines", "screen")])  # fmt: skip
+                                    ("detail", "json", "lines", "screen"), ("history", "lines", "screen"),
+                                    ("diff", "tree", "lines", "screen")])  # fmt: skip
 def test_no_key_means_two_things_in_one_place(places: tuple[str, ...]) -> None:
     keys = [key for action in actions(*places) for key in action.keys]
     twice = {key for key in keys if keys.count(key) > 1}

@@ -256,6 +256,10 @@ class DetailScreen(DeckScreen):
         """Open the job's versions."""
         self.deck.open_history(self.job_id)
 
+    def action_diff(self) -> None:
+        """Open what differs between the latest version and the last good one."""
+        self.deck.open_diff(self.job_id)
+
     # A step in doubt
 
     def _doubtful(self) -> StepRecord | None:

@@ -30,6 +30,7 @@ class HistoryScreen(DeckScreen):
         self.job_id = job_id
         self._job: Job | None = None
         self._versions: list[Version] = []
+        self._marked: int | None = None
 
     def body(self) -> Iterable[Widget]:
         yield Bar(id="facts")
@@ -55,8 +56,12 @@ class HistoryScreen(DeckScreen):
         self._job, self._versions = job, versions
         title = Text(f"{job.id} {safe(job.title)}", style="bold")
         self.query_one("#facts", Bar).show(title.append(f" · {count(job.versions, 'version')}"))
-        self.query_one(TextLines).show(versions_rows(versions, self.app.size.width))
+        self._show_versions()
         self.show_footer()
+
+    def _show_versions(self) -> None:
+        rows = versions_rows(self._versions, self.app.size.width)
+        self.query_one(TextLines).show([(number, _marked(line, number == self._marked)) for number, line in rows])
 
     def _number(self) -> int | None:
         number = self.query_one(TextLines).current
@@ -99,6 +104,20 @@ class HistoryScreen(DeckScreen):
             await self.reload()
             self.query_one(TextLines).move_to(0)
 
+    def action_diff_mark(self) -> None:
+        """Mark the version; where another one is marked, compare the two, the older one first."""
+        number = self._number()
+        if number is None:
+            return
+        marked, self._marked = self._marked, None if self._marked else number
+        if marked is not None and marked != number:
+            old, new = sorted((marked, number))
+            self.deck.open_diff(self.job_id, ((self.job_id, old), (self.job_id, new)))
+        else:
+            now = "no longer marked" if marked else "marked; d on another one compares the two"
+            self.deck.say(f"version {number} is {now}")
+        self._show_versions()
+
     def action_copy_id(self) -> None:
         """Copy the job's id."""
         self.deck.copy(str(self.job_id))
@@ -106,3 +125,8 @@ class HistoryScreen(DeckScreen):
     def action_copy_command(self) -> None:
         """Copy the command that shows the same."""
         self.deck.copy(f"jobdeck history {self.job_id}")
+
+
+def _marked(line: Text, marked: bool) -> Text:
+    # In the cell between the number and the status.
+    return Text.assemble(line[:5], ("d", "bold reverse"), line[6:]) if marked else line

@@ -1,0 +1,114 @@
+"""Two runs found for a comparison: versions by number, the one before, the last good one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.diff import Diff, Place, Side, compare
+from core.errors import NotFound, RecipeProblems, Refused
+from core.layout import laid_out
+from core.library import Library
+from core.recipe import Recipe
+from core.reruns import removed
+from data import coverage
+from data import jobs as store
+from data import recipes as recipe_store
+from data.database import Database
+from data.records import Job, Revision, Version
+from data.report import jobs_of
+from data.states import Status
+
+
+class Comparing:
+    """What `jobdeck diff` does on an open workspace; it only reads."""
+
+    def __init__(self, database: Database, library: Library) -> None:
+        self._database = database
+        self._library = library
+
+    def versions(self, old: tuple[int, int], new: tuple[int, int]) -> Diff:
+        """Return what differs between two versions, each (job, number), of one job or of two; raises NotFound."""
+        with self._database.read() as connection:
+            before, after = (self._side(connection, *one) for one in (old, new))
+        return compare(before, after)
+
+    def with_previous(self, job_id: int, number: int | None = None) -> Diff:
+        """Return what differs between a version, the latest unless one is named, and the one before.
+
+        Raises NotFound, Refused (`only_version`).
+        """
+        with self._database.read() as connection:
+            after = self._side(connection, job_id, number)
+            if after.place.version == 1:
+                why = f"{after.place.name} is the first version: there is none before it"
+                raise Refused("only_version", f"{why}; `jobdeck diff {job_id} --last-good` looks for a good run")
+            before = self._side(connection, job_id, after.place.version - 1)
+        return compare(before, after)
+
+    def with_last_good(self, job_id: int) -> Diff:
+        """Return what differs between a job's latest version and the last one before it that succeeded.
+
+        Where the job has none, it is compared with the newest job of its recipe whose latest version succeeded, and the
+        note says so. Raises NotFound, and Refused (`no_good_version`) where there is none at all.
+        """
+        with self._database.read() as connection:
+            after = self._side(connection, job_id, None)
+            name = after.place.name
+            good = next((one for one in store.history(connection, job_id) if _good_before(one, after)), None)
+            if good is not None:
+                return compare(self._side(connection, job_id, good.number), after)
+            other = coverage.newest_success(connection, after.place.recipe, besides=job_id)
+            if other is None:
+                why = f"no version before {name} succeeded, and no other job of {after.place.recipe} either"
+                raise Refused("no_good_version", f"{why}: there is nothing to compare it with")
+            before = self._side(connection, *other)
+        note = f"no version before {name} succeeded: compared with the newest job of {after.place.recipe} that did"
+        return compare(before, after, note)
+
+    def side(self, job_id: int, number: int | None) -> Side:
+        """Return all that is compared of a version, the latest where no number is given; raises NotFound."""
+        with self._database.read() as connection:
+            return self._side(connection, job_id, number)
+
+    def _side(self, connection: Any, job_id: int, number: int | None) -> Side:
+        job = jobs_of(connection, [job_id]).get(job_id)
+        if job is None:
+            raise NotFound(f"there is no job {job_id}")
+        version = store.version(connection, job_id, number)
+        if version is None:
+            raise NotFound(f"job {job_id} has no version {number}; its latest is {job_id}.{job.versions}")
+        revision_id = store.revision_id_of(connection, version.id)
+        revision = None if revision_id is None else recipe_store.revision(connection, revision_id)
+        records = store.step_records(connection, version.id)
+        return Side(
+            _place(job, version),
+            revision,
+            store.event_of(connection, version.id),
+            () if version.expired else laid_out(self._recipe(revision), records),
+            _gone(job) if version.expired else "",
+        )
+
+    def _recipe(self, revision: Revision | None) -> Recipe | None:
+        try:
+            return None if revision is None else self._library.recipe(revision)
+        except RecipeProblems:
+            # An older revision may use words that are gone; its records are there all the same.
+            return None
+
+
+def _good_before(version: Version, after: Side) -> bool:
+    return version.number < after.place.version and version.status is Status.SUCCEEDED
+
+
+def _place(job: Job, version: Version) -> Place:
+    return Place(
+        f"{job.id}.{version.number}", job.id, version.number, job.recipe, version.status, version.recipe_revision,
+        version.started_at or version.requested_at, version.requested_by, version.error,
+    )
+
+
+def _gone(job: Job) -> str:
+    return (
+        f"of job {job.id} only statuses, times, revisions and the kinds of its errors are left: {removed(job)}, and "
+        "with it what its steps were given and gave"
+    )

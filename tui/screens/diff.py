@@ -1,0 +1,78 @@
+"""Two versions compared: what differs in recipe, event and steps, from one difference to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from textual.widget import Widget
+
+from core.diff import Diff
+from core.errors import NotFound, Refused
+from data.states import ENDED
+from tui.actions import bindings
+from tui.screens.base import DeckScreen
+from tui.widgets.diff_view import DiffView
+
+Version: TypeAlias = tuple[int, int]
+"""A job's id and a version's number."""
+
+
+class DiffScreen(DeckScreen):
+    """What differs between two versions; or between a job's latest and the last good one."""
+
+    WHERE = "diff"
+    BINDINGS = [*bindings("diff")]
+
+    def __init__(self, job_id: int, versions: tuple[Version, Version] | None = None) -> None:
+        """Without versions, the job's latest is compared with the last good one."""
+        super().__init__()
+        self.job_id = job_id
+        self.versions = versions
+        self._diff: Diff | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield DiffView()
+
+    def place(self) -> str:
+        if self._diff is not None:
+            return f"jobs > {self.job_id} > {self._diff.old.name} and {self._diff.new.name}"
+        return f"jobs > {self.job_id} > compared"
+
+    def on_mount(self) -> None:
+        self.set_focus(self.query_one(DiffView))
+
+    async def reload(self) -> None:
+        """Compare anew while one of the two goes on."""
+        shown = self._diff
+        if shown is not None and {shown.old.status, shown.new.status} <= ENDED:
+            return
+        try:
+            self._diff = await self.read(self._compared)
+        except (NotFound, Refused) as why:
+            self.deck.say(str(why), error=True)
+            return
+        old, new = self._diff.old, self._diff.new
+        self.versions = (old.job, old.version), (new.job, new.version)
+        self.query_one(DiffView).show(self._diff)
+        self.show_header()
+        self.show_footer()
+
+    def _compared(self) -> Diff:
+        comparing = self.deck.automation.comparing
+        return comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
+
+    def action_next_difference(self) -> None:
+        """Go to the next difference."""
+        if not self.query_one(DiffView).go(1):
+            self.deck.say("no further difference")
+
+    def action_previous_difference(self) -> None:
+        """Go to the difference before."""
+        if not self.query_one(DiffView).go(-1):
+            self.deck.say("no difference before")
+
+    def action_copy_command(self) -> None:
+        """Copy the command that shows the same."""
+        if self._diff is not None:
+            self.deck.copy(f"jobdeck diff {self._diff.old.name} {self._diff.new.name}")
