@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from data.records import JsonValue, Problem, RecipeState, Revision
-from data.tables import audit, objects, recipes, revisions
+from data.tables import objects, recipes, revisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,3 @@ def remember_objects(connection: Connection, recipe_id: int, known: Iterable[Kno
     connection.execute(
         statement.on_conflict_do_update(index_elements=["recipe_id", "key"], set_=replaced), rows
     )
-
-
-def note_act(connection: Connection, actor: str, action: str, subject: str, note: str | None = None) -> None:
-    """Write into the audit who did what to what; nothing there is ever changed."""
-    now = dt.datetime.now(dt.UTC)
-    connection.execute(audit.insert().values(at=now, actor=actor, action=action, subject=subject, note=note))
