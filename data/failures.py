@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, delete, func, select, true, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, delete, func, select, type_coerce
 from sqlalchemy.dialects.sqlite import insert
 
 from data.records import ErrorGroup, ErrorNote
@@ -37,8 +37,8 @@ def counted(
 
     What is told of a group is of all its versions, of one recipe if named, not only of those in the period.
     """
-    seen = and_(true(), *_period(since, until))
-    statement = _COUNTED.add_columns(func.count().filter(seen))
+    within = list(_period(since, until))
+    statement = _COUNTED.add_columns(func.count().filter(*within) if within else func.count())
     if recipe_id is not None:
         statement = statement.where(versions.c.recipe_id == recipe_id)
     found: dict[str, Counted] = {}

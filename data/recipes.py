@@ -22,6 +22,8 @@ class Known:
     present: bool
     mark: str | None
     stamp: str | None
+    changed_at: dt.datetime | None = None
+    """When a poll last saw a change of which no event was made."""
 
 
 def states(connection: Connection) -> list[RecipeState]:
@@ -160,9 +162,10 @@ def set_cursor(connection: Connection, recipe_id: int, value: JsonValue) -> None
 def known_objects(connection: Connection, recipe_id: int) -> dict[str, Known]:
     """Return what the last poll knew, by key."""
     rows = connection.execute(
-        select(objects.c.key, objects.c.incarnation, objects.c.present, objects.c.mark, objects.c.stamp).where(
-            objects.c.recipe_id == recipe_id
-        )
+        select(
+            objects.c.key, objects.c.incarnation, objects.c.present, objects.c.mark, objects.c.stamp,
+            objects.c.changed_at,
+        ).where(objects.c.recipe_id == recipe_id)
     )
     return {row.key: Known(*row) for row in rows}
 
@@ -173,7 +176,7 @@ def remember_objects(connection: Connection, recipe_id: int, known: Iterable[Kno
     if not rows:
         return
     statement = insert(objects)
-    replaced = {name: statement.excluded[name] for name in ("incarnation", "present", "mark", "stamp")}
+    replaced = {name: statement.excluded[name] for name in ("incarnation", "present", "mark", "stamp", "changed_at")}
     connection.execute(
         statement.on_conflict_do_update(index_elements=["recipe_id", "key"], set_=replaced), rows
     )

@@ -53,6 +53,7 @@ class StubAutomation:
         self.steps: tuple[StepRecord, ...] = FAILED_STEPS
         self.parents: dict[int, Link] = {}
         """By the number of the version that was called."""
+        self.kin: tuple[int | None, int | None, dt.datetime | None] = (None, None, None)
         self.repeats: tuple[Repeat, ...] = (Repeat("sync", "2.else.1", "http.request", 1),)
         refused = Error("422: name is taken", "http", "2.else.1", 422)
         self.versions = [
@@ -153,7 +154,10 @@ class StubAutomation:
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
         job = self.job(job_id)
         shown = self.versions[(version or len(self.versions)) - 1]
-        return JobDetail(job, shown, self.trigger, self.steps, self.parents.get(shown.number))
+        return JobDetail(job, shown, self.trigger, self.steps, self.parents.get(shown.number), *self.kin)
+
+    def same_object(self, job_id: int) -> tuple[int | None, int | None, dt.datetime | None]:
+        return self.kin
 
     def history(self, job_id: int) -> list[Version]:
         self.job(job_id)
