@@ -11,7 +11,7 @@ from data.records import Error
 LONGEST = 8_000
 """Characters of a message that tell its group."""
 
-# Nothing is given back, and most alternatives begin only where a word does: the time is that of one look at each letter.
+# Nothing is given back, and most alternatives begin only where a word does: the time is that of a look at each letter.
 _VARYING = re.compile(
     r"""
     (?<!\w)(?![A-Za-z]++(?:[\s;)]|$))(?:                                    # no plain word

@@ -13,7 +13,7 @@ from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refus
 from data.states import Status, StepStatus
 from tui.canceling import canceled
 from tui.kept import kept, removed
-from tui.stale import change, newer, older
+from tui.stale import newer, older, outdated
 from tui.steps import place_of, told, turns, what
 from tui.text import safe, safe_block
 from tui.units import count, elapsed, local
@@ -383,7 +383,7 @@ def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
         ("first ran", local(job.first_started_at)),
         ("this ran", " ".join(filter(None, (local(version.started_at), _took(version.duration_ms))))),
         ("called by", place_of(detail.parent) if detail.parent else ""),
-        ("same object", "\n".join((*newer(detail), *older(detail), *change(detail)))),
+        ("same object", "\n".join((*newer(detail), *older(detail), *outdated(detail)))),
         ("asked by", version.requested_by),
         ("note", version.note or ""),
         ("warnings", "\n".join(version.warnings)),

@@ -16,7 +16,7 @@ def older(detail: JobDetail) -> list[str]:
     return [] if detail.older is None else [f"older job of the same object: {detail.older}"]
 
 
-def change(detail: JobDetail) -> list[str]:
+def outdated(detail: JobDetail) -> list[str]:
     """Return the lines that say that the object has changed since, and what to do; none where it has not."""
     if detail.changed_at is None:
         return []
