@@ -20,6 +20,7 @@ _VARYING = re.compile(
       | [A-Za-z]:\\[^\s"'<>|:]++                                           # paths
       | (?<![/.])(?:~|\.{1,2})?+/[^\s"'`:,;()<>]++
       | (?<![/.-])[\w.-]++/(?:[\w.-]++/)*+[\w-]++(?:\.[\w-]++)++
+      | (?<![/.-])(?:[\w-]++\.)++(?:csv|docx?|gz|jsonl?|log|pdf|txt|xlsx?|xml|ya?ml|zip)(?![\w.(\[])
       | (?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),\ )?+\d{1,2}+\ (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\ \d{4}
         (?:\ \d\d:\d\d:\d\d(?:\ (?:GMT|UTC|[+-]\d{4}))?+)?+             # times, as RFC 5322 and RFC 3339
       | \d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d++)?+)?+(?:\ ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?+)?+

@@ -24,6 +24,7 @@ VARYING = [
     ("at 2026-05-04T10:11:12.123Z", "at 2027-12-31 23:59:59+02:00"),
     ("since Mon, 04 May 2026 10:11:12 GMT", "since Tue, 05 May 2026 10:11:12 GMT"),
     ("file /srv/inbox/a.csv is not UTF-8", "file /srv/outbox/deep/b-2.csv is not UTF-8"),
+    ("a.csv: no such file", "report-2026-05.v2.csv: no such file"),
     ("inbox/a.csv: no such file", "inbox/deep/b.csv: no such file"),
     (r"C:\Temp\a.txt is locked", r"D:\Work\b.txt is locked"),
     ("10.0.0.1:5432 refused", "192.168.17.4:5433 refused"),

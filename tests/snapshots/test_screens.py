@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from piloted import PilotedApp, Seen
-from stub_automation import StubAutomation
+from stub_automation import BEGAN, StubAutomation
 from textual.pilot import Pilot
 
 import tui.facts
 from core.automation import EngineState
+from data.records import ErrorGroup, ErrorNote
 from data.states import Status
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -87,3 +89,34 @@ def test_detail_on_a_tiny_screen(snap_compare: Any, automation: StubAutomation) 
         await seen.sees("2.else.1 create", "(L latest)")
 
     assert snap_compare(PilotedApp(automation), terminal_size=(40, 10), run_before=opened)
+
+
+GROUPS = [
+    ErrorGroup("5f3a91c2", ("sync",), 1204, 1377, BEGAN, BEGAN + dt.timedelta(hours=5), "422: name is taken", "http",
+               "2.else.1", "http.request", "sync", 3, ErrorNote("ask the desk [b]first[/b]", "ada@10.0.0.3", BEGAN)),
+    ErrorGroup("0b77aa01", ("leads", "sync"), 3, 3, BEGAN, BEGAN, "trigger.Website is undefined\x1b[2J", "expression",
+               "1", None, "leads", 1, None),
+    ErrorGroup("c0ffee00", ("tidy",), 0, 12, BEGAN, BEGAN, "disk full", "file", "1", "files.write", "tidy", None, None),
+]
+
+
+@SIZES
+def test_errors(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.error_groups = GROUPS
+    opened = shown(lambda app: app.action_screen_errors(), "disk full", "note by ada", "r rerun")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_no_errors(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(lambda app: app.action_screen_errors(), "No job has failed", "(r rerun)")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_detail_of_a_job_whose_object_went_on(
+    snap_compare: Any, automation: StubAutomation, size: tuple[int, int]
+) -> None:
+    automation.kin = (815, 809, BEGAN + dt.timedelta(hours=1))
+    opened = shown(lambda app: app.open_job(812), "tell log.write", "new_or_updated", "key:g", ">   newer job")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)

@@ -14,6 +14,7 @@ from textual.screen import Screen
 
 from tui.app import JobdeckApp
 from tui.screens.base import DeckScreen
+from tui.screens.errors import ErrorsScreen
 from tui.screens.recipes import RecipesScreen
 from tui.widgets.lines import TextLines
 
@@ -32,7 +33,7 @@ class RootScreen(DeckScreen):
 class PilotedApp(JobdeckApp):
     """The application, with an empty root."""
 
-    MODES = {"jobs": RootScreen, "recipes": RecipesScreen}
+    MODES = {"jobs": RootScreen, "recipes": RecipesScreen, "errors": ErrorsScreen}
     painted = 0
     """How often something was written to the terminal."""
 

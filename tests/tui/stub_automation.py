@@ -13,7 +13,7 @@ from core.automation import EngineState
 from core.coverage import Coverage, Covered
 from core.errors import NotFound
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
-from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, StepRecord, Version
+from data.records import Error, ErrorGroup, Job, JobDetail, Link, Problem, RecipeState, Refusal, StepRecord, Version
 from data.states import Status, StepStatus
 
 BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
@@ -54,6 +54,7 @@ class StubAutomation:
         self.parents: dict[int, Link] = {}
         """By the number of the version that was called."""
         self.kin: tuple[int | None, int | None, dt.datetime | None] = (None, None, None)
+        self.error_groups: list[ErrorGroup] = []
         self.repeats: tuple[Repeat, ...] = (Repeat("sync", "2.else.1", "http.request", 1),)
         refused = Error("422: name is taken", "http", "2.else.1", 422)
         self.versions = [
@@ -123,6 +124,13 @@ class StubAutomation:
             Covered("4", "s4", 20, "stop", "reached", "ends the job as failed", 3, (812, 1)),
         )
         return Coverage(name, 3, 1204, True, ways, (warning,))
+
+    @property
+    def failures(self) -> StubAutomation:
+        return self
+
+    def groups(self, limit: int | None = None) -> list[ErrorGroup]:
+        return self.error_groups[:limit]
 
     def recipe_path(self, name: str) -> Path:
         return self.path

@@ -279,7 +279,7 @@ async def test_enter_goes_to_the_other_jobs_of_the_same_object(automation: StubA
         automation.kin, automation.moved = (812, 809, None), automation.moved + 1
         await seen.sees("newer job of the same object: 812")
         await seen.press("g")
-        await seen.sees("> newer job of the same object: 812", "older job of the same object: 809")
+        await seen.sees(">   newer job of the same object: 812", "older job of the same object: 809")
         await seen.press("enter")
         await seen.until(lambda: len(seen.app.screen_stack) == 3, "a further detail")
         await seen.press("escape")
