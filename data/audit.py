@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
@@ -15,16 +14,6 @@ def note_act(connection: Connection, actor: str, action: str, subject: str, note
     """Write into the audit who did what to what; belongs into the transaction that does it."""
     now = dt.datetime.now(dt.UTC)
     connection.execute(audit.insert().values(at=now, actor=actor, action=action, subject=subject, note=note))
-
-
-def note_rerun(
-    connection: Connection, actor: str, job_ids: Collection[int], note: str | None, batch: int | None = None
-) -> None:
-    """Write into the audit that somebody reran these jobs, in one line; nothing where there are none."""
-    if not job_ids:
-        return
-    jobs = f"job {next(iter(job_ids))}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
-    note_act(connection, actor, "rerun", jobs if batch is None else f"batch {batch}: {jobs}", note)
 
 
 def acts(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, exists, func, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, TEST

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from core.audit import PAGE, Audit
-from data.audit import note_act, note_rerun
+from data.audit import note_act
 from data.database import Database, sqlite_url
 from data.records import Act
 
@@ -61,17 +61,3 @@ def test_acts_come_newest_first_in_pages_as_asked(database: Database) -> None:
     middle = acts[500]
     assert list(audit.acts(since=middle.at)) == [act for act in acts if act.at >= middle.at]
     assert list(audit.acts(until=middle.at)) == [act for act in acts if act.at < middle.at]
-
-
-def test_a_rerun_is_one_line_however_many_jobs(database: Database) -> None:
-    with database.write() as connection:
-        note_rerun(connection, "ada", [812], "fixed the name")
-        note_rerun(connection, "ada", range(1, 1235), None)
-        note_rerun(connection, "ada", range(1, 1235), "again", batch=7)
-        note_rerun(connection, "ada", [], "nothing was queued")
-    told = [(act.action, act.subject, act.note) for act in Audit(database).acts()]
-    assert told == [
-        ("rerun", "batch 7: 1234 jobs", "again"),
-        ("rerun", "1234 jobs", None),
-        ("rerun", "job 812", "fixed the name"),
-    ]
