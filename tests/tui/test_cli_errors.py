@@ -79,7 +79,7 @@ def test_groups_have_the_fields_of_the_contract_in_every_format(deck: Deck) -> N
     assert tuple(group) == FIELDS
     assert (group["recipe"], group["jobs"], group["versions"]) == ("one, two", 4, 4)
     assert (group["kind"], group["step"], group["action"], group["note"]) == ("stop", "1", None, None)
-    assert group["first_revision"] == {"recipe": "one", "revision": 1}
+    assert group["first_revision"] in ({"recipe": "one", "revision": 1}, {"recipe": "two", "revision": 1})
     assert group["first_seen_at"].endswith("Z")
     assert deck.json("errors", "--recipe", "two")[0]["jobs"] == 2
     assert deck.json("errors", "--until", "2000-01-01") == deck.json("errors", "--limit", "0") == []
