@@ -292,7 +292,7 @@ async def test_enter_goes_to_the_other_jobs_of_the_same_object(automation: StubA
 async def test_a_change_that_made_no_job_is_told_with_what_to_do(automation: StubAutomation) -> None:
     automation.kin = (None, None, BEGAN)
     async with running(automation) as seen:
-        await opened(seen)
+        seen.app.open_job(812)
         await seen.sees("the object changed 2026-05-04", "its trigger only takes new ones",
                         "create it anew, or use a new_or_updated trigger")
 
