@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core import cancels, reruns, retention
+from core.audit import Audit
 from core.batches import Batches
 from core.cancels import Cancellation
 from core.comparing import Comparing
 from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
 from core.events import make_event, storable
 from core.expressions import Condition, ExpressionError, compile_condition, to_text
+from core.failures import Failures
 from core.layout import laid_out
 from core.library import Library
 from core.lock import FILE as LOCK_FILE
@@ -39,6 +41,7 @@ from core.wording import unknown
 from data import calls, runs
 from data import jobs as store
 from data import recipes as recipe_store
+from data.audit import note_act
 from data.records import (
     Accepted,
     Event,
@@ -109,6 +112,10 @@ class Automation:
     """What differs between two runs."""
     rehearsing: Rehearsing
     """Events taken through a revision without its writes."""
+    failures: Failures
+    """Failed versions by the group of their error, and notes on groups."""
+    audit: Audit
+    """Who did what, when, why."""
 
     def __init__(self, workspace: Path) -> None:
         """Open the workspace's store, migrating an older one; raises WorkspaceError or StoreError."""
@@ -122,6 +129,8 @@ class Automation:
         self.batches = Batches(self._database, self._write)
         self.comparing = Comparing(self._database, self._library)
         self.rehearsing = Rehearsing(workspace, self.settings, self._database, self._library, self.comparing)
+        self.failures = Failures(self._database, self._write)
+        self.audit = Audit(self._database)
         self._watching = threading.Lock()
 
     def close(self) -> None:
@@ -172,6 +181,7 @@ class Automation:
                 raise NotFound(f"job {job_id} has no version {version}; its latest is {job_id}.{job.versions}")
             event = store.event_of(connection, shown.id)
             parent = calls.parent(connection, shown.id)
+            kin = store.of_same_object(connection, job_id)
             records = store.step_records(connection, shown.id)
             revision_id = store.revision_id_of(connection, shown.id)
             revision = None if revision_id is None else recipe_store.revision(connection, revision_id)
@@ -179,7 +189,11 @@ class Automation:
             job = replace(job, rerun_blocked=reruns.not_latest(job_id, shown.number, job.versions))
         # Without records, the recipe's steps would stand there as never reached.
         steps = () if shown.expired else laid_out(self._recipe_of(revision), records)
-        return JobDetail(job, shown, event, steps, parent)
+        return JobDetail(job, shown, event, steps, parent, *kin)
+
+    def same_object(self, job_id: int) -> tuple[int | None, int | None, dt.datetime | None]:
+        """Return a job's `newer`, `older` and `changed_at`, as its detail has them."""
+        return self._read(lambda connection: store.of_same_object(connection, job_id))
 
     def _recipe_of(self, revision: Revision | None) -> Any:
         try:
@@ -223,12 +237,15 @@ class Automation:
         doubted = [step.path for step in detail.steps if step.status.value == "in_doubt"]
         if detail.version.status is not Status.IN_DOUBT:
             raise Refused("not_in_doubt", f"job {job_id} is {detail.version.status.value}, not in doubt")
-        moved = path in doubted and self._write(
-            lambda connection: runs.settle_doubt(
-                connection, detail.version.id, path, happened=happened, output=output, by=by
-            )
-        )
-        if not moved:
+
+        def settle(connection: Any) -> bool:
+            settled = runs.settle_doubt(connection, detail.version.id, path, happened=happened, output=output, by=by)
+            if settled:
+                subject = f"job {job_id}.{detail.version.number} step {path}"
+                note_act(connection, by, "resolve", subject, "it happened" if happened else "do it again")
+            return settled
+
+        if path not in doubted or not self._write(settle):
             raise Refused("not_in_doubt", f"step {path} of job {job_id} is not in doubt: {', '.join(doubted)} is")
 
     # Canceling
@@ -313,7 +330,7 @@ class Automation:
 
         def write(connection: Any) -> None:
             recipe_store.set_started(connection, state.id, started)
-            recipe_store.note_act(connection, by, "recipe start" if started else "recipe stop", name)
+            note_act(connection, by, "recipe start" if started else "recipe stop", name)
 
         if state.started is not started:
             self._write(write)

@@ -12,7 +12,7 @@ from core.errors import NotFound, Refused
 from core.reruns import Standing
 from core.selection import rate_words
 from data import batches as store
-from data import recipes as recipe_store
+from data.audit import note_act
 from data.database import Database
 from data.records import Batch, BatchJob
 from data.report import jobs_of
@@ -148,7 +148,7 @@ class Batches:
         def write(connection: Any) -> bool:
             moved = work(connection)
             if moved:
-                recipe_store.note_act(connection, by, f"batch {verb}", f"batch {batch_id}", note)
+                note_act(connection, by, f"batch {verb}", f"batch {batch_id}", note)
             return moved
 
         if not self._write(write):

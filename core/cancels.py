@@ -11,7 +11,7 @@ from itertools import islice
 from core.reruns import no_such_job
 from core.selection import Selection
 from data import cancels
-from data import recipes as store
+from data.audit import note_act
 from data.cancels import Became
 from data.database import Database
 from data.records import JobFilter, Refusal, Sort
@@ -70,7 +70,7 @@ def _canceled(
         found = cancels.cancel(connection, ids, by, dt.datetime.now(dt.UTC), number=version)
         for one in found:
             if one.ended or _asked(one, version):
-                store.note_act(connection, by, "cancel", f"job {one.job_id}", note)
+                note_act(connection, by, "cancel", f"job {one.job_id}", note)
     return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from core.expressions import ExpressionError
+from core.groups import error_group
 from core.recipe import Recipe
 from data.records import Error, Event, JsonValue
 
@@ -19,10 +21,17 @@ def storable(text: str) -> str:
 
 
 def make_event(
-    recipe: Recipe, key: str, data: JsonValue, props: Mapping[str, Any], now: dt.datetime, broken: str | None = None
+    recipe: Recipe, key: str, data: JsonValue, props: Mapping[str, Any], now: dt.datetime, broken: str | None = None,
+    object_key: str | None = None,
 ) -> Event:
     """Return the event of `data`; `broken` is why the source could not be read as the trigger says."""
-    key = storable(key)
+    made = replace(_made(recipe, storable(key), data, props, now, broken), object_key=object_key)
+    return replace(made, error=replace(made.error, group=error_group(made.error, recipe))) if made.error else made
+
+
+def _made(
+    recipe: Recipe, key: str, data: JsonValue, props: Mapping[str, Any], now: dt.datetime, broken: str | None
+) -> Event:
     names = {"trigger": data, "props": dict(props), "now": now, "steps": {}, "job": {"recipe": recipe.name}}
     if broken is not None:
         return Event(key, data, title=key[:TITLE_LENGTH], error=Error(storable(broken), "parse"))

@@ -20,6 +20,7 @@ from core.textdiff import unified
 from data import batches, plans
 from data import jobs as store
 from data import recipes as recipe_store
+from data.audit import note_act
 from data.batches import Wanted
 from data.database import Database
 from data.jobs import Ran
@@ -151,7 +152,7 @@ class Planner:
             ]
             for one in planned.wanted:
                 if one.job_id not in lost:
-                    recipe_store.note_act(connection, by, "rerun", f"job {one.job_id}.{one.number}", note)
+                    note_act(connection, by, "rerun", f"job {one.job_id}.{one.number}", note)
             return late_refusals(connection, lost, standings)
 
         standings = self.standings()
@@ -173,7 +174,7 @@ class Planner:
             _check_revisions(connection, planned)
             batch_id = batches.create(connection, asked, planned.wanted, planned.plan.refused, now)
             subject = f"batch {batch_id}: {len(planned.wanted)} jobs"
-            recipe_store.note_act(connection, by, "rerun", subject, note)
+            note_act(connection, by, "rerun", subject, note)
             return batch_id
 
         batch_id = self._write(freeze)
@@ -271,4 +272,5 @@ def _changes(
 
 
 def _stale(connection: Any, ids: list[int]) -> tuple[Stale, ...]:
-    return ()
+    newer, changed = store.superseded(connection, ids), store.changed_since(connection, ids)
+    return tuple(Stale(id, newer.get(id), changed.get(id)) for id in ids if id in newer or id in changed)

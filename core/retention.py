@@ -20,6 +20,7 @@ from core.reruns import removed
 from core.settings import Settings
 from data import purge as store
 from data import recipes as recipe_store
+from data.audit import note_act
 from data.database import Database
 from data.purge import Batch, Due, Place
 from data.records import Hold, Job, Revision
@@ -156,7 +157,7 @@ def hold(connection: Any, job_id: int, wanted: Hold) -> bool:
     """Keep a job's data past its retention, and tell the audit; False if it is gone or held already."""
     held = store.hold(connection, job_id, wanted)
     if held:
-        recipe_store.note_act(connection, wanted.by, "hold", f"job {job_id}", wanted.reason)
+        note_act(connection, wanted.by, "hold", f"job {job_id}", wanted.reason)
     return held
 
 
@@ -164,7 +165,7 @@ def release(connection: Any, job_id: int, by: str) -> bool:
     """Let retention have a job's data again, and tell the audit; False if nobody holds it."""
     released = store.release(connection, job_id)
     if released:
-        recipe_store.note_act(connection, by, "release", f"job {job_id}")
+        note_act(connection, by, "release", f"job {job_id}")
     return released
 
 
@@ -258,7 +259,7 @@ def note(connection: Any, by: str, purge: Purge, now: dt.datetime) -> None:
         store.remember_completed(connection, now)
     if purge.jobs:
         told = "; ".join(f"{one.jobs} by {one.rule}" for one in purge.by_rule)
-        recipe_store.note_act(connection, by, "purge", f"{purge.jobs} jobs", told)
+        note_act(connection, by, "purge", f"{purge.jobs} jobs", told)
 
 
 class Beside:

@@ -226,7 +226,7 @@ def _end(
     warnings: tuple[str, ...] = (), recipe: Recipe | str = "",
 ) -> Settled:
     now = dt.datetime.now(dt.UTC)
-    if error is not None and status in ENDED:
+    if error is not None and status is Status.FAILED:
         error = replace(error, group=error_group(error, recipe))
     return Settled(status, now, round((now - began).total_seconds() * 1000), error, dict(report or {}), warnings)
 

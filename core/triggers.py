@@ -66,6 +66,8 @@ class Poller:
         inputs = loaded.recipe.trigger.inputs
         seen = {storable(one.key): one for one in watcher.scan(inputs, watch)}
         self._forget_absent(seen)
+        if not watcher.updates:
+            self._tell_changes(watcher, seen, watch.now)
         moved = [one for one in seen.values() if self._moved(one, watcher.updates)]
         self._remember([self._next(one, one.mark) for one in moved if self._too_early(one)], [])
         wanted = [one for one in moved if not self._too_early(one)]
@@ -84,11 +86,26 @@ class Poller:
         gone = [replace(one, present=False) for key, one in self._known.items() if one.present and key not in seen]
         self._remember(gone, [])
 
+    def _tell_changes(self, watcher: Watcher, seen: Mapping[str, Seen], now: dt.datetime) -> None:
+        """Remember which objects have changed since the last poll, where no event is made of that."""
+        marked = []
+        for key, one in seen.items():
+            known = self._known.get(key)
+            if known is None or not known.present or not one.settled or one.mark is None or one.mark == known.mark:
+                continue
+            # Read a moment after it was looked at, the event may have the change already.
+            told = known.mark is not None and one.mark != known.stamp and watcher.changed(known.mark, one.mark)
+            marked.append(replace(known, mark=one.mark, changed_at=now if told else known.changed_at))
+        self._remember(marked, [])
+
     def _moved(self, one: Seen, updates: bool) -> bool:
         known = self._known.get(storable(one.key))
         if not one.settled:
             return False
-        return known is None or not known.present or (updates and known.mark != one.mark)
+        if known is None or not known.present:
+            return True
+        # A change of which no event was made is one still, when the trigger becomes one that takes changes.
+        return updates and (known.mark != one.mark or known.changed_at is not None)
 
     def _too_early(self, one: Seen) -> bool:
         return self._since is not None and one.moment is not None and one.moment < self._since
@@ -130,7 +147,7 @@ class Poller:
         if before is not None and before.present and before.stamp == found.stamp:
             return after, None
         key = f"{after.key}#{after.incarnation}" + (_change(found) if watcher.updates else "")
-        event = make_event(loaded.recipe, key, found.data, source.props, now, found.error)
+        event = make_event(loaded.recipe, key, found.data, source.props, now, found.error, after.key)
         if self._since is not None and one.moment is None:
             field = watcher.since_field(loaded.recipe.trigger.inputs)
             undated = f"since: {field or 'nothing'} says no time to compare with {_text(self._since)}; taken in"
@@ -166,7 +183,10 @@ class Poller:
     def _store(self, loaded: Loaded, feed: Feed, page: Page, source: Source, now: dt.datetime) -> int:
         recipe_id = self._recipe_id
         events = [
-            make_event(loaded.recipe, one.key + (_change(one) if feed.updates else ""), one.data, source.props, now)
+            make_event(
+                loaded.recipe, one.key + (_change(one) if feed.updates else ""), one.data, source.props, now,
+                object_key=storable(one.key),
+            )
             for one in page.found
         ]
 

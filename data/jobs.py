@@ -11,12 +11,24 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, exists, func, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, text, update
 
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, TEST
 from data.states import OPEN, Status, StepStatus
-from data.tables import KEPT, LATEST, dump_json, error_columns, event_keys, jobs, payloads, revisions, steps, versions
+from data.tables import (
+    KEPT,
+    LATEST,
+    dump_json,
+    error_columns,
+    event_keys,
+    jobs,
+    objects,
+    payloads,
+    revisions,
+    steps,
+    versions,
+)
 
 # Events become jobs
 
@@ -72,7 +84,8 @@ def _add_jobs(
     connection.execute(
         jobs.insert(),
         [
-            {"id": id, "recipe_id": recipe_id, "event_key": e.key, "title": e.title, "received_at": received}
+            {"id": id, "recipe_id": recipe_id, "event_key": e.key, "title": e.title, "received_at": received,
+             "object_key": e.object_key}
             for id, e in zip(ids, wanted, strict=True)
         ],
     )
@@ -211,6 +224,52 @@ def completed_before(
         if tuple(row.index or ()) == index and json.loads(row.input) == input:
             return json.loads(row.output), row.number
     return None
+
+
+# Jobs of the same object
+
+
+def of_same_object(connection: Connection, job_id: int) -> tuple[int | None, int | None, dt.datetime | None]:
+    """Return the next job of the same object, the one before, and when the object changed after this job came."""
+    row = connection.execute(_KIN, {"id": job_id}).first()
+    return (None, None, None) if row is None else (row.newer, row.older, row.changed_at)
+
+
+def superseded(connection: Connection, job_ids: Sequence[int]) -> dict[int, int]:
+    """Return by job id the newest job of the same object, for those jobs that have a newer one."""
+    found: dict[int, int] = {}
+    for start in range(0, len(job_ids), 500):
+        rows = connection.execute(_NEWEST, {"ids": list(job_ids[start : start + 500])})
+        found.update((id, newest) for id, newest in rows if newest > id)
+    return found
+
+
+def changed_since(connection: Connection, job_ids: Sequence[int]) -> dict[int, dt.datetime]:
+    """Return by job id when a poll last saw that the job's object has changed, for those that did after it came.
+
+    Only of triggers that make no job of a change.
+    """
+    found: dict[int, dt.datetime] = {}
+    for start in range(0, len(job_ids), 500):
+        rows = connection.execute(_CHANGED, {"ids": list(job_ids[start : start + 500])})
+        found.update((id, changed_at) for id, changed_at in rows)
+    return found
+
+
+_kin = jobs.alias("kin")
+_SAME = (_kin.c.recipe_id == jobs.c.recipe_id) & (_kin.c.object_key == jobs.c.object_key)
+_OBJECT = (objects.c.recipe_id == jobs.c.recipe_id) & (objects.c.key == jobs.c.object_key)
+_CHANGED_AFTER = objects.c.changed_at > jobs.c.received_at
+_KIN = select(
+    select(func.min(_kin.c.id)).where(_SAME, _kin.c.id > jobs.c.id).scalar_subquery().label("newer"),
+    select(func.max(_kin.c.id)).where(_SAME, _kin.c.id < jobs.c.id).scalar_subquery().label("older"),
+    select(objects.c.changed_at).where(_OBJECT, _CHANGED_AFTER).scalar_subquery().label("changed_at"),
+).where(jobs.c.id == bindparam("id"), jobs.c.object_key.is_not(None))
+_THESE = jobs.c.id.in_(bindparam("ids", expanding=True))
+_NEWEST = select(jobs.c.id, select(func.max(_kin.c.id)).where(_SAME).scalar_subquery()).where(
+    _THESE, jobs.c.object_key.is_not(None)
+)
+_CHANGED = select(jobs.c.id, objects.c.changed_at).join(objects, _OBJECT).where(_THESE, _CHANGED_AFTER)
 
 
 # Reads of one job

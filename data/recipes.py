@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from data.records import JsonValue, Problem, RecipeState, Revision
-from data.tables import audit, objects, recipes, revisions
+from data.tables import objects, recipes, revisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Known:
     present: bool
     mark: str | None
     stamp: str | None
+    changed_at: dt.datetime | None = None
+    """When a poll last saw a change of which no event was made."""
 
 
 def states(connection: Connection) -> list[RecipeState]:
@@ -160,9 +162,10 @@ def set_cursor(connection: Connection, recipe_id: int, value: JsonValue) -> None
 def known_objects(connection: Connection, recipe_id: int) -> dict[str, Known]:
     """Return what the last poll knew, by key."""
     rows = connection.execute(
-        select(objects.c.key, objects.c.incarnation, objects.c.present, objects.c.mark, objects.c.stamp).where(
-            objects.c.recipe_id == recipe_id
-        )
+        select(
+            objects.c.key, objects.c.incarnation, objects.c.present, objects.c.mark, objects.c.stamp,
+            objects.c.changed_at,
+        ).where(objects.c.recipe_id == recipe_id)
     )
     return {row.key: Known(*row) for row in rows}
 
@@ -173,13 +176,7 @@ def remember_objects(connection: Connection, recipe_id: int, known: Iterable[Kno
     if not rows:
         return
     statement = insert(objects)
-    replaced = {name: statement.excluded[name] for name in ("incarnation", "present", "mark", "stamp")}
+    replaced = {name: statement.excluded[name] for name in ("incarnation", "present", "mark", "stamp", "changed_at")}
     connection.execute(
         statement.on_conflict_do_update(index_elements=["recipe_id", "key"], set_=replaced), rows
     )
-
-
-def note_act(connection: Connection, actor: str, action: str, subject: str, note: str | None = None) -> None:
-    """Write into the audit who did what to what; nothing there is ever changed."""
-    now = dt.datetime.now(dt.UTC)
-    connection.execute(audit.insert().values(at=now, actor=actor, action=action, subject=subject, note=note))

@@ -253,6 +253,12 @@ class JobDetail:
     """In the order of the recipe; declared steps without a record are `not_reached`."""
     parent: Link | None = None
     """Who called the version shown; a call step's output has the child's id under `job`."""
+    newer: int | None = None
+    """The next job of the same object, which came later."""
+    older: int | None = None
+    """The job of the same object before it."""
+    changed_at: dt.datetime | None = None
+    """When a poll saw, after the job came, that its object has changed, where the trigger makes no job of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +321,53 @@ class Event:
     error: Error | None = None
     """A job that failed before it began: its trigger condition could not be judged."""
     warnings: tuple[str, ...] = ()
+    object_key: str | None = None
+    """What it tells of, by its key at the source; None where the trigger knows no objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A line of the audit: who did what to what, when, and why."""
+
+    id: int
+    at: dt.datetime
+    actor: str
+    action: str
+    subject: str
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorNote:
+    """What somebody has written on a group of errors."""
+
+    text: str
+    by: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """The versions that failed with the same error."""
+
+    group: str
+    recipes: tuple[str, ...]
+    jobs: int
+    """Jobs whose latest version failed with it."""
+    versions: int
+    """All versions that ever did."""
+    first_seen_at: dt.datetime
+    last_seen_at: dt.datetime
+    message: str
+    """The newest one's, as the other facts of the error are."""
+    kind: str
+    step: str | None
+    action: str | None
+    """None where the error is of no action, or retention has removed the step's record."""
+    first_recipe: str
+    first_revision: int | None
+    """The revision, of `first_recipe`, in which it was first seen; None where it failed before one was fixed."""
+    note: ErrorNote | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ TEST, NEW_EVENT, RERUN, BULK = 10, 0, -10, -50
 
 MOST_STEPS_AT_ONCE = 64
 
+POISON = "poison"
+"""The kind of the error of a version that is given up, and the group of all such errors."""
+
 POISON_AFTER = 3
 """How often a version's process may die without the version getting further before it is given up."""
 
@@ -369,7 +372,8 @@ def _take_back(connection: Connection, version: Row[Any], now: dt.datetime) -> S
         status = Status.IN_DOUBT
     elif recoveries >= POISON_AFTER:
         status = Status.FAILED
-        error = Error(f"its process died {recoveries} times at the same step; it is not tried again", "poison")
+        told = f"its process died {recoveries} times at the same step; it is not tried again"
+        error = Error(told, POISON, group=POISON)
         values |= error_columns(error) | {"finished_at": now, "duration_ms": None}
         connection.execute(update(steps).where(*under_way).values(status=StepStatus.FAILED, error=_step_error(error)))
     else:

@@ -292,7 +292,11 @@ _partial("versions_queued", versions.c.recipe_id, versions.c.priority.desc(), ve
 _partial("versions_by_batch", versions.c.batch_id, versions.c.status, versions.c.waits, versions.c.recipe_id,
          versions.c.job_id,
          where=text("batch_id IS NOT NULL"))
-_partial("versions_by_error", versions.c.error_group, versions.c.id, where=text("error_group IS NOT NULL"))
+# All that the list of error groups counts; and the jobs of one group, in their order.
+_partial("versions_by_error", versions.c.error_group, versions.c.recipe_id, versions.c.finished_at, versions.c.latest,
+         versions.c.id, where=text("error_group IS NOT NULL"))
+_partial("latest_by_group", versions.c.error_group, versions.c.job_id, versions.c.recipe_id,
+         where=and_(LATEST, versions.c.error_group.is_not(None)))
 _partial("versions_canceled", versions.c.id, where=text("status = 'running' AND canceled_at IS NOT NULL"))
 _partial("versions_running", versions.c.owner, where=text("status = 'running'"))
 _partial("versions_by_revision", versions.c.revision_id, versions.c.id, where=text("revision_id IS NOT NULL"))

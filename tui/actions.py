@@ -31,6 +31,7 @@ BATCHES = ("activity", "batch")
 ACTIONS: tuple[Action, ...] = (
     # The job's verbs
     Action("rerun", ("r",), "rerun: the marked jobs, or this one, as their next version", JOBS, "rerun"),
+    Action("rerun_group", ("r",), "rerun: all jobs that failed with this error", ("errors",), "rerun"),
     Action("latest", ("L",), "open the latest version", ("detail", "history"), "latest"),
     Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
     Action("diff", ("d",), "compare the latest version with the last good one", ("detail",), "diff"),
@@ -43,7 +44,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
-    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch", "diff")),
+    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch", "diff", "errors")),
     Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
     # Bulk reruns
     Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
@@ -102,6 +103,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen_jobs", ("1",), "the jobs", ("global",)),
     Action("screen_recipes", ("2",), "the recipes", ("global",)),
     Action("screen_activity", ("3",), "bulk reruns", ("global",)),
+    Action("screen_errors", ("4",), "the errors", ("global",)),
     Action("redraw", ("ctrl+l",), "draw the screen anew", ("global",)),
     Action("command_palette", ("ctrl+p", ":"), "find an action by its name", ("global",)),
     Action("help", ("?", "f1"), "the keys of what has the focus", ("global",), "help"),

@@ -45,6 +45,7 @@ from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
 from tui.screens.diff import DiffScreen, Version
+from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.recipes import RecipesScreen
@@ -77,7 +78,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     TITLE = "Jobdeck"
     COMMANDS = {ActionProvider}
     BINDINGS = [*bindings("global")]
-    MODES = {"jobs": ReportScreen, "recipes": RecipesScreen, "activity": ActivityScreen}
+    MODES = {"jobs": ReportScreen, "recipes": RecipesScreen, "activity": ActivityScreen, "errors": ErrorsScreen}
     DEFAULT_MODE = "jobs"
 
     # Screens watch these; the application itself has nothing to paint.
@@ -198,6 +199,10 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     def action_screen_activity(self) -> None:
         """Go to the bulk reruns."""
         self._go("activity")
+
+    def action_screen_errors(self) -> None:
+        """Go to the errors."""
+        self._go("errors")
 
     def _go(self, mode: str) -> None:
         if isinstance(self.screen, HelpScreen):

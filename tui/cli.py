@@ -15,6 +15,8 @@ from core.errors import JobdeckError, UsageError
 from data.records import Accepted, JobFilter, JsonValue, Sort
 from tui import cli_batches, cli_cancel, cli_diff, cli_recipes, cli_rerun, output
 from tui import cli_tables as tables
+from tui.cli_audit import audit
+from tui.cli_errors import errors
 from tui.cli_face import Counted, Face, Listing, on_terminal, opened, recipe_argument, who, workspace_of
 from tui.cli_options import Duration, JobRef, SortColumn, filter_options, output_option, workspace_option
 from tui.kept import kept
@@ -281,7 +283,8 @@ def status(context: click.Context, format: str) -> None:
 
 
 for command in (
-    *cli_recipes.COMMANDS, *cli_rerun.COMMANDS, *cli_diff.COMMANDS, *cli_batches.COMMANDS, cli_cancel.cancel,
+    *cli_recipes.COMMANDS, *cli_rerun.COMMANDS, *cli_diff.COMMANDS, *cli_batches.COMMANDS, cli_cancel.cancel, errors,
+    audit,
 ):
     cli.add_command(command)
 

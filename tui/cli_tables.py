@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status, StepStatus
+from tui import stale
 from tui.canceling import canceled
 from tui.kept import kept, removed
 from tui.steps import place_of, told, turns, what
@@ -382,6 +383,7 @@ def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
         ("first ran", local(job.first_started_at)),
         ("this ran", " ".join(filter(None, (local(version.started_at), _took(version.duration_ms))))),
         ("called by", place_of(detail.parent) if detail.parent else ""),
+        ("same object", "\n".join((*stale.newer(detail), *stale.older(detail), *stale.outdated(detail)))),
         ("asked by", version.requested_by),
         ("note", version.note or ""),
         ("warnings", "\n".join(version.warnings)),

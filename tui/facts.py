@@ -13,6 +13,7 @@ from data.states import Status, StepStatus
 from tui.canceling import canceled
 from tui.json_lines import Section
 from tui.kept import kept, removed
+from tui.stale import newer, outdated
 from tui.steps import child, place_of, what
 from tui.text import safe
 from tui.units import count, elapsed, local
@@ -38,6 +39,7 @@ def facts(detail: JobDetail, width: int, height: int) -> Text:
     lines += [Text(f"note: {safe(version.note)}")] if version.note else []
     lines += [Text(f"trigger event{_expired(detail)}")] if not job.trigger_stored else []
     lines += [Text(f"data {kept(job)}")] if job.held else []
+    lines += [Text(line, style="yellow") for line in (*newer(detail), *outdated(detail))]
     lines += [Text(f"warning: {safe(warning)}", style="yellow") for warning in version.warnings]
     return _stack(lines, width, height)
 

@@ -116,6 +116,9 @@ def show_json(detail: JobDetail) -> Mapped:
         "note": version.note,
         "warnings": list(version.warnings),
         "parent": link_json(detail.parent),
+        "newer_job": detail.newer,
+        "older_job": detail.older,
+        "object_changed_at": rfc3339(detail.changed_at),
         "steps": [step_json(step) for step in detail.steps],
     }
 

@@ -145,6 +145,8 @@ class Watcher:
     """Whether a change makes an event too (`*.new_or_updated`)."""
     since_field: Callable[[Any], str | None] = lambda inputs: None
     """Which field `since` compares, where the inputs say; None where `since` cannot be used."""
+    changed: Callable[[str, str], bool] = lambda before, after: before != after
+    """(mark, later mark) -> whether they tell of a change, though no event is made of it and nothing is fetched."""
 
 
 @dataclass(frozen=True)

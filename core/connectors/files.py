@@ -278,6 +278,11 @@ def _mark(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_size}"
 
 
+def _rewritten(before: str, after: str) -> bool:
+    """Return whether two marks tell of another content: not where only rights or the name have changed."""
+    return before.split(":")[::2] != after.split(":")[::2]
+
+
 def fetch(inputs: Watched, watch: Watch, keys: Sequence[str]) -> Iterator[Found]:
     """Yield these files, read whole; at its end raises StepError for those that the system does not let us read."""
     unreadable = []
@@ -359,7 +364,9 @@ def _trigger(name: str, summary: str, updates: bool) -> Trigger:
         name=name,
         summary=summary,
         inputs=Watched,
-        source=Watcher(scan=scan, fetch=fetch, updates=updates, since_field=lambda inputs: "modified"),
+        source=Watcher(
+            scan=scan, fetch=fetch, updates=updates, since_field=lambda inputs: "modified", changed=_rewritten
+        ),
         output={
             "path": "the file's path, as the folder is given",
             "name": "its name",

@@ -37,7 +37,9 @@ class New(Inputs):
     items: str = Field(default="", description="where the list is in the body, `data.items`; empty: it is the body")
     key: str = Field(min_length=1, description="what tells items apart: where it is in an item, `id` or `meta.id`")
     updated: str | None = Field(
-        default=None, min_length=1, description="what moves when an item changes, `updated_at`; here for order"
+        default=None,
+        min_length=1,
+        description="what moves when an item changes, `updated_at`; here for order, and to tell of changes",
     )
     created: str | None = Field(default=None, min_length=1, description="when an item came to be; `since` compares it")
     next: str | None = Field(
@@ -167,9 +169,15 @@ def _found(
             raise StepError(f"{where}: key: {inputs.key!r} is {'empty' if key == '' else 'null'}", "parse")
         if key in found:
             raise StepError(f"{where}: key: {inputs.key!r} is not unique, {key!r} is there twice", "parse")
-        mark = _scalar(item, str(inputs.updated), "updated", where) if updates else None
+        mark = _scalar(item, str(inputs.updated), "updated", where) if updates else _told(item, inputs.updated)
         found[key] = Found(key, mark, item)
     return found
+
+
+def _told(item: JsonValue, path: str | None) -> str | None:
+    """Return a value of an item as text, None where it is not there or holds others."""
+    value = _at(item, path) if path else None
+    return None if value is None or value is _MISSING or isinstance(value, dict | list) else to_text(value)
 
 
 def _scalar(item: JsonValue, path: str, name: str, where: str) -> str | None:

@@ -116,7 +116,9 @@ class New(Inputs):
     table: str | None = Field(default=None, min_length=1, description="the table or view, `name` or `schema.name`")
     query: str | None = Field(default=None, description="a SELECT, instead of `table`")
     key: str = Field(min_length=1, description="the column that tells rows apart")
-    updated: str | None = Field(default=None, description="the column that moves when a row changes; here for order")
+    updated: str | None = Field(
+        default=None, description="the column that moves when a row changes; here for order, and to tell of changes"
+    )
     created: str | None = Field(default=None, description="the column that says when a row came; `since` compares it")
 
     @field_validator("query")
@@ -285,13 +287,13 @@ def scan(inputs: New, watch: Watch, *, updates: bool) -> Iterator[Seen]:
         if key in keys:
             raise StepError(f"key: {inputs.key!r} is not unique: {key!r} stands in two rows", "sql")
         keys.add(key)
-        yield Seen(key, _mark(values, inputs, updates), moment(values[compared]) if compared else None)
+        yield Seen(key, _mark(values, inputs), moment(values[compared]) if compared else None)
     if nulls:
         raise StepError(f"key: {inputs.key!r} is null in {nulls} rows: each row needs a key of its own", "sql")
 
 
-def _mark(values: dict[str, Any], inputs: New, updates: bool) -> str | None:
-    value = values[inputs.updated] if updates and inputs.updated else None
+def _mark(values: dict[str, Any], inputs: New) -> str | None:
+    value = values[inputs.updated] if inputs.updated else None
     return None if value is None else to_text(value)
 
 
@@ -324,7 +326,7 @@ def _source(database: Database, connection: sa.Connection, inputs: New, names: l
     return source
 
 
-def fetch(inputs: New, watch: Watch, keys: Sequence[str], *, updates: bool) -> Iterator[Found]:
+def fetch(inputs: New, watch: Watch, keys: Sequence[str]) -> Iterator[Found]:
     """Yield these rows, whole; the stamp is that of the row as it was read here."""
     database: Database = watch.connection
     for start in range(0, len(keys), CHUNK):
@@ -333,7 +335,7 @@ def fetch(inputs: New, watch: Watch, keys: Sequence[str], *, updates: bool) -> I
             found = {to_text(row[inputs.key]): row for row in _fetched(database, connection, inputs, chunk)}
         for key in chunk:
             if key in found:
-                yield Found(key, _mark(found[key], inputs, updates), to_json(found[key]))
+                yield Found(key, _mark(found[key], inputs), to_json(found[key]))
 
 
 def _fetched(
@@ -366,7 +368,7 @@ def _trigger(name: str, summary: str, inputs: type[New], updates: bool) -> Trigg
         inputs=inputs,
         source=Watcher(
             scan=functools.partial(scan, updates=updates),
-            fetch=functools.partial(fetch, updates=updates),
+            fetch=fetch,
             updates=updates,
             since_field=lambda inputs: inputs.updated if updates else inputs.created,
         ),

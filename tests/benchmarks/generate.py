@@ -114,7 +114,7 @@ WITH numbers(number) AS (VALUES (1), (2), (3)),
         FROM runs)
 INSERT INTO versions (job_id, recipe_id, number, latest, status, revision_id, mode, requested_by, requested_at,
                       priority, attempt, started_at, finished_at, duration_ms, error_message, error_kind, error_step,
-                      error_status, report, warnings)
+                      error_status, error_group, report, warnings)
 SELECT id, recipe_id, number, latest, status, CASE WHEN status <> 'queued' THEN recipe_id * 3 - 2 + id % 3 END,
        CASE number WHEN 1 THEN 'first' ELSE 'start' END, CASE number WHEN 1 THEN 'engine' ELSE 'ops@10.0.0.7' END,
        CASE number WHEN 1 THEN received_at ELSE began - 500000 END, 0, 1,
@@ -124,6 +124,7 @@ SELECT id, recipe_id, number, latest, status, CASE WHEN status <> 'queued' THEN 
        CASE WHEN status = 'failed' THEN replace(word, '{{}}', h % 5000) END,
        CASE WHEN status = 'failed' THEN 'action' END, CASE WHEN status = 'failed' THEN '2.then.1' END,
        CASE WHEN status = 'failed' AND word LIKE 'help desk answered%' THEN substr(word, 20, 3) END,
+       CASE WHEN status = 'failed' THEN printf('%08x', (n + 1) * 454761243 % 4294967291) END,
        CASE WHEN recipe_id = 1 THEN '{{"Account":"001' || h || '"}}' END, '[]'
 FROM judged JOIN errors ON errors.n = (h >> 9) % {errors}
 ORDER BY began

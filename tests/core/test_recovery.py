@@ -247,6 +247,8 @@ def test_resolved_as_happened_it_goes_on_with_the_output_given(workspace, server
     assert (detail.version.status, detail.version.number, detail.version.error) == (Status.SUCCEEDED, 1, None)
     step = detail.steps[1]
     assert (step.status, step.output, step.resolved_by) == (StepStatus.SUCCEEDED, {"status": 201}, "bob")
+    [act] = workspace.automation.audit.acts()
+    assert (act.actor, act.action, act.subject, act.note) == ("bob", "resolve", f"job {id}.1 step 2", "it happened")
     assert workspace.lines() == ["before", "after 201"]
     assert len(server.received) == 1
 

@@ -273,8 +273,8 @@ def test_a_held_job_stays_until_it_is_released(workspace):
     assert workspace.automation.release(1, by="eve").held is None
     assert purge(workspace) == {"retention 30d of the workspace": 1}
     told = [act[:3] for act in acts(workspace)]
-    assert told == [("ada", "hold", "job 1"), ("ada", "purge", "1 jobs"), ("eve", "release", "job 1"),
-                    ("ada", "purge", "1 jobs")]
+    assert told == [("ada", "hold", "job 1"), ("ada", "purge", "1 jobs"), ("ada", "rerun", "job 1.2"),
+                    ("eve", "release", "job 1"), ("ada", "purge", "1 jobs")]
     assert acts(workspace)[0][3] == "a dispute"
     assert acts(workspace)[1][3] == "1 by retention 30d of the workspace"
 

@@ -34,6 +34,8 @@ FILTERS = {
     "failed search": JobFilter(search="desk", statuses=frozenset({Status.FAILED, Status.CANCELED})),
     "times": JobFilter(since=NOW - dt.timedelta(hours=1), until=NOW - dt.timedelta(minutes=20)),
     "up to": JobFilter(up_to=700, recipe="leads"),
+    "error": JobFilter(error_group="1b1b1b1b"),
+    "error of open or failed": JobFilter(error_group="1b1b1b1b", statuses=frozenset({Status.FAILED, Status.QUEUED})),
     "none": JobFilter(recipe="no such recipe"),
 }
 
@@ -83,6 +85,7 @@ def wanted(job: Job, filter: JobFilter) -> bool:
         and (filter.since is None or job.received_at >= filter.since)
         and (filter.until is None or job.received_at < filter.until)
         and (filter.up_to is None or job.id <= filter.up_to)
+        and (filter.error_group is None or (job.error is not None and job.error.group == filter.error_group))
         and filter.search.lower() in text
     )
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from piloted import PilotedApp, Seen
-from stub_automation import FAILED_STEPS, StubAutomation, step
+from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
 from stub_batches import paused_and_done
 from textual.pilot import Pilot
 
 import tui.batch_lines
 import tui.facts
 from core.automation import EngineState
+from data.records import ErrorGroup, ErrorNote
 from data.states import Status, StepStatus
 from tui.screens.batch import BatchScreen
 
@@ -120,4 +122,35 @@ def test_two_versions_compared(snap_compare: Any, automation: StubAutomation, si
         lambda app: app.open_diff(812, ((812, 1), (812, 2))), "the first step that differs", "n next", "key:n", "key:n",
         "key:n", "key:n",
     )
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+GROUPS = [
+    ErrorGroup("5f3a91c2", ("sync",), 1204, 1377, BEGAN, BEGAN + dt.timedelta(hours=5), "422: name is taken", "http",
+               "2.else.1", "http.request", "sync", 3, ErrorNote("ask the desk [b]first[/b]", "ada@10.0.0.3", BEGAN)),
+    ErrorGroup("0b77aa01", ("leads", "sync"), 3, 3, BEGAN, BEGAN, "trigger.Website is undefined\x1b[2J", "expression",
+               "1", None, "leads", 1, None),
+    ErrorGroup("c0ffee00", ("tidy",), 0, 12, BEGAN, BEGAN, "disk full", "file", "1", "files.write", "tidy", None, None),
+]
+
+
+@SIZES
+def test_errors(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.error_groups = GROUPS
+    opened = shown(lambda app: app.action_screen_errors(), "disk full", "note by ada", "r rerun")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_no_errors(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(lambda app: app.action_screen_errors(), "No job has failed", "(r rerun)")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_detail_of_a_job_whose_object_went_on(
+    snap_compare: Any, automation: StubAutomation, size: tuple[int, int]
+) -> None:
+    automation.kin = (815, 809, BEGAN + dt.timedelta(hours=1))
+    opened = shown(lambda app: app.open_job(812), "tell log.write", "new_or_updated", "key:g", ">   newer job")
     assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from tui.app import JobdeckApp
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
+from tui.screens.errors import ErrorsScreen
 from tui.screens.recipes import RecipesScreen
 from tui.widgets.lines import TextLines
 
@@ -33,7 +34,9 @@ class RootScreen(DeckScreen):
 class PilotedApp(JobdeckApp):
     """The application, with an empty root."""
 
-    MODES = {"jobs": RootScreen, "recipes": RecipesScreen, "activity": ActivityScreen}
+    MODES = {
+        "jobs": RootScreen, "recipes": RecipesScreen, "activity": ActivityScreen, "errors": ErrorsScreen,
+    }  # fmt: skip
     painted = 0
     """How often something was written to the terminal."""
 

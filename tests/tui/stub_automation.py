@@ -16,7 +16,19 @@ from core.coverage import Coverage, Covered
 from core.diff import Diff, Place, Side, compare
 from core.errors import NotFound, Refused
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
-from data.records import Error, Job, JobDetail, Link, Problem, RecipeState, Refusal, Revision, StepRecord, Version
+from data.records import (
+    Error,
+    ErrorGroup,
+    Job,
+    JobDetail,
+    Link,
+    Problem,
+    RecipeState,
+    Refusal,
+    Revision,
+    StepRecord,
+    Version,
+)
 from data.states import Status, StepStatus
 
 BEGAN = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)
@@ -60,6 +72,8 @@ class StubAutomation:
         """Of the recipe, by the number of the version that ran it."""
         self.parents: dict[int, Link] = {}
         """By the number of the version that was called."""
+        self.kin: tuple[int | None, int | None, dt.datetime | None] = (None, None, None)
+        self.error_groups: list[ErrorGroup] = []
         self.repeats: tuple[Repeat, ...] = (Repeat("sync", "2.else.1", "http.request", 1),)
         refused = Error("422: name is taken", "http", "2.else.1", 422)
         self.versions = [
@@ -131,6 +145,13 @@ class StubAutomation:
         )
         return Coverage(name, 3, 1204, True, ways, (warning,))
 
+    @property
+    def failures(self) -> StubAutomation:
+        return self
+
+    def groups(self, limit: int | None = None) -> list[ErrorGroup]:
+        return self.error_groups[:limit]
+
     def recipe_path(self, name: str) -> Path:
         return self.path
 
@@ -162,7 +183,10 @@ class StubAutomation:
         job = self.job(job_id)
         shown = self.versions[(version or len(self.versions)) - 1]
         steps = self.steps_of.get(shown.number, self.steps)
-        return JobDetail(job, shown, self.trigger, steps, self.parents.get(shown.number))
+        return JobDetail(job, shown, self.trigger, steps, self.parents.get(shown.number), *self.kin)
+
+    def same_object(self, job_id: int) -> tuple[int | None, int | None, dt.datetime | None]:
+        return self.kin
 
     def history(self, job_id: int) -> list[Version]:
         self.job(job_id)

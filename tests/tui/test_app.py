@@ -27,9 +27,12 @@ from tui import app as app_module
 from tui.actions import ACTIONS, actions, bindings
 from tui.app import JobdeckApp
 from tui.dialogs import plan_panel
+from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
+from tui.screens.batch import BatchScreen
 from tui.screens.detail import DetailScreen
 from tui.screens.diff import DiffScreen
+from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.recipes import RecipesScreen
@@ -37,7 +40,10 @@ from tui.widgets.diff_view import DiffView
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree
 
-STATE_CHANGING = {"rerun", "settle", "engine", "recipe_run", "edit"}
+STATE_CHANGING = {
+    "rerun", "rerun_group", "retry_failed", "settle", "engine", "recipe_run", "batch_run", "cancel_batch", "batch_rate",
+    "edit",
+}  # fmt: skip
 SENT_BY_BROKEN_ARROW_KEYS = {"escape", "[", "O", *"ABCDFHPQRS", "~"}
 TAKEN_BY_MULTIPLEXERS_AND_TERMINALS = {f"ctrl+{letter}" for letter in "abhijmsz["}
 
@@ -54,8 +60,9 @@ def automation() -> StubAutomation:
     ("place", "owner"),
     [
         ("global", JobdeckApp), ("screen", DeckScreen), ("detail", DetailScreen), ("history", HistoryScreen),
-        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("tree", StepTree),
-        ("json", JsonView), ("lines", JsonView),
+        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("errors", ErrorsScreen),
+        ("activity", ActivityScreen), ("batch", BatchScreen), ("tree", StepTree), ("json", JsonView),
+        ("lines", JsonView),
     ],
 )  # fmt: skip
 def test_every_action_has_its_method(place: str, owner: type) -> None:
@@ -73,7 +80,8 @@ def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() ->
 
 @pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "tree", "lines", "screen"),
                                     ("detail", "json", "lines", "screen"), ("history", "lines", "screen"),
-                                    ("diff", "tree", "lines", "screen")])  # fmt: skip
+                                    ("diff", "tree", "lines", "screen"), ("errors", "lines", "screen", "global"),
+                                    ("batch", "lines", "screen", "global")])  # fmt: skip
 def test_no_key_means_two_things_in_one_place(places: tuple[str, ...]) -> None:
     keys = [key for action in actions(*places) for key in action.keys]
     twice = {key for key in keys if keys.count(key) > 1}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from piloted import Seen, in_app, running
-from stub_automation import FAILED_STEPS, StubAutomation, step
+from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
 
 from data.records import Error, Link, Refusal
 from data.states import Status, StepStatus
@@ -268,6 +268,33 @@ async def test_enter_goes_from_a_call_to_its_job_and_from_a_called_job_to_its_ca
         await seen.sees("version 2 of 2", "called by 812.1")
         await seen.press("escape", "escape")
         await seen.sees("version 2 of 2", "called by 812.1")
+
+
+@in_app
+async def test_enter_goes_to_the_other_jobs_of_the_same_object(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        assert "same object" not in seen.text()
+        # A newer job comes while the detail is open.
+        automation.kin, automation.moved = (812, 809, None), automation.moved + 1
+        await seen.sees("newer job of the same object: 812")
+        await seen.press("g")
+        await seen.sees(">   newer job of the same object: 812", "older job of the same object: 809")
+        await seen.press("enter")
+        await seen.until(lambda: len(seen.app.screen_stack) == 3, "a further detail")
+        await seen.press("escape")
+        await seen.until(lambda: len(seen.app.screen_stack) == 2, "the first detail")
+        await seen.press("g", "j", "enter")
+        await seen.sees("there is no job 809")
+
+
+@in_app
+async def test_a_change_that_made_no_job_is_told_with_what_to_do(automation: StubAutomation) -> None:
+    automation.kin = (None, None, BEGAN)
+    async with running(automation) as seen:
+        seen.app.open_job(812)
+        await seen.sees("the object changed 2026-05-04", "its trigger only takes new ones",
+                        "create it anew, or use a new_or_updated trigger")
 
 
 def test_steps_stand_in_their_branches_loops_and_monitors() -> None:

@@ -26,7 +26,7 @@ from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.json_view import JsonPane, JsonView
 from tui.widgets.lines import LineList
-from tui.widgets.step_tree import PARENT, TRIGGER, StepTree
+from tui.widgets.step_tree import NEWER, OLDER, PARENT, TRIGGER, StepTree
 
 WIDE = 100
 """Columns from which steps and data stand side by side."""
@@ -82,7 +82,8 @@ class DetailScreen(DeckScreen):
         shown = self.detail
         if shown is not None and shown.version.number == self.version and shown.version.status in ENDED:
             job = await self.read(self.deck.automation.job, self.job_id)
-            if job == shown.job:
+            kin = await self.read(self.deck.automation.same_object, self.job_id)
+            if job == shown.job and kin == (shown.newer, shown.older, shown.changed_at):
                 return
         await self._open(self.version)
 
@@ -126,12 +127,13 @@ class DetailScreen(DeckScreen):
             self.show_footer()
 
     def _open_step(self) -> None:
-        """From the call to its job and back; from any other step to its data."""
+        """From the call to its job and back, to another job of the same object; from any other step to its data."""
         tree = self.query_one(StepTree)
         called = child(tree.selected) if tree.selected else None
         caller = self.detail.parent if self.detail and tree.selected_key == PARENT else None
-        if called is not None:
-            self.deck.open_job(called)
+        other = {NEWER: self.detail.newer, OLDER: self.detail.older}.get(tree.selected_key) if self.detail else None
+        if called is not None or other is not None:
+            self.deck.open_job(called or other)
         elif caller is not None:
             self.deck.open_job(caller.job_id, caller.version, caller.path)
         else:

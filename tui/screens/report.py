@@ -47,8 +47,10 @@ class ReportScreen(DeckScreen):
     BINDINGS = [*bindings("report")]
     DEFAULT_CSS = "ReportScreen #search { display: none; } ReportScreen #search.open { display: block; }"
 
-    def __init__(self) -> None:
+    def __init__(self, filter: JobFilter = JobFilter()) -> None:  # noqa: B008
+        """`filter` is what the report is of: Esc goes back to it, and from it to where one came from."""
         super().__init__()
+        self._of = filter
         self._typing: Timer | None = None
         self._off: set[str] = set()
 
@@ -62,7 +64,7 @@ class ReportScreen(DeckScreen):
 
     def on_mount(self) -> None:
         self.set_focus(self.table)
-        self.table.change(JobFilter(), Sort())
+        self.table.change(self._of, Sort())
 
     @property
     def table(self) -> JobTable:
@@ -110,8 +112,8 @@ class ReportScreen(DeckScreen):
             self._filter(replace(table.filter, search=""))
         elif table.in_range:
             table.end_range()
-        elif table.filter != JobFilter():
-            self._filter(JobFilter())
+        elif table.filter != self._of:
+            self._filter(self._of)
         else:
             super().action_back()
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from data.records import JobDetail, Link, StepRecord
+from data.records import JobDetail, StepRecord
 from data.states import StepStatus
 from tui.actions import bindings
 from tui.facts import mark
+from tui.stale import newer, older
 from tui.steps import place_of, told, what
 from tui.text import safe
 from tui.units import elapsed
@@ -22,6 +23,8 @@ TRIGGER = "trigger"
 """The key of the line that stands for the trigger event."""
 PARENT = "parent"
 """The key of the line above it that names the call which made the job, where one did."""
+NEWER, OLDER = "newer", "older"
+"""The keys of the lines that name the next job of the same object, and the one before."""
 
 _TOKEN = re.compile(r"(?:(?P<group>choose\.\d+(?:\.then)?|[a-z_]+)\.)?(?P<number>\d+)(?P<loops>(?:\[\d+\])*)(?:\.|$)")
 _LOOPS = re.compile(r"\[\d+\]")
@@ -158,7 +161,7 @@ class StepTree(LineList, inherit_bindings=False):
         self._roots: list[Node] = []
         self._folded: set[str] = set()
         self._seen: set[str] = set()
-        self._called_by: Link | None = None
+        self._heads = {TRIGGER: "trigger event"}
         self._laid: list[Node | str] = [TRIGGER]
         self._shown: int | None = None
 
@@ -169,7 +172,7 @@ class StepTree(LineList, inherit_bindings=False):
             self._shown = detail.job.id
             self._folded, self._seen = set(), set()
             self._key = start or _first(detail)
-        self._called_by = detail.parent
+        self._heads = _heads(detail)
         self._roots = tree(detail.steps)
         self._fold_turns(self._roots)
         if other and start:
@@ -184,7 +187,7 @@ class StepTree(LineList, inherit_bindings=False):
 
     @property
     def selected_key(self) -> str:
-        """The path of what is under the cursor, `TRIGGER` or `PARENT`."""
+        """The path of what is under the cursor, or the key of a line above the steps."""
         return str(self.key(self.cursor))
 
     def count(self) -> int:
@@ -197,8 +200,7 @@ class StepTree(LineList, inherit_bindings=False):
     def line(self, index: int) -> Text:
         node = self._laid[index]
         if not isinstance(node, Node):
-            called = f"called by {safe(place_of(self._called_by))}" if node == PARENT and self._called_by else ""
-            return Text(f"  {called or 'trigger event'}", style="bold")
+            return Text(f"  {self._heads[node]}", style="bold")
         return node_text(node, node.key in self._folded, self.size.width - 2)
 
     def action_expand(self) -> None:
@@ -242,11 +244,17 @@ class StepTree(LineList, inherit_bindings=False):
 
     def _lay_out(self) -> None:
         before = len(self._laid)
-        head = [PARENT, TRIGGER] if self._called_by else [TRIGGER]
-        self._laid = [*head, *_walk(self._roots, self._folded)]
+        self._laid = [*self._heads, *_walk(self._roots, self._folded)]
         self.lines_changed()
         if len(self._laid) != before:
             self.refresh(layout=True)
+
+
+def _heads(detail: JobDetail) -> dict[str, str]:
+    """Return the lines above the steps by their keys."""
+    caller = [f"called by {safe(place_of(detail.parent))}"] if detail.parent else []
+    told = {PARENT: caller, NEWER: newer(detail), OLDER: older(detail), TRIGGER: ["trigger event"]}
+    return {key: line for key, lines in told.items() for line in lines}
 
 
 def _first(detail: JobDetail) -> str:

@@ -95,10 +95,18 @@ def upgrade() -> None:
            "status = 'queued' AND waits IS 0")
     _index("versions_by_batch", "versions", ["batch_id", "status", "waits", "recipe_id", "job_id"],
            "batch_id IS NOT NULL")
-    _index("versions_by_error", "versions", ["error_group", "id"], "error_group IS NOT NULL")
+    _index("versions_by_error", "versions", ["error_group", "recipe_id", "finished_at", "latest", "id"],
+           "error_group IS NOT NULL")
+    _index("latest_by_group", "versions", ["error_group", "job_id", "recipe_id"],
+           "latest IS 1 AND error_group IS NOT NULL")
     _index("versions_canceled", "versions", ["id"], "status = 'running' AND canceled_at IS NOT NULL")
-    for change in ("UPDATE", "DELETE"):
+    for name, change in (
+        ("update", "UPDATE ON audit"),
+        ("delete", "DELETE ON audit"),
+        # REPLACE deletes what is in its way without a word to the trigger before.
+        ("replace", "INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)"),
+    ):
         op.execute(
-            f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
+            f"CREATE TRIGGER audit_no_{name} BEFORE {change} "
             "BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END"
         )

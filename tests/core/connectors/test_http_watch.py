@@ -152,12 +152,18 @@ def test_since_compares_created_for_new_and_updated_for_changes(watch, api):
         assert (watched.trigger.source.since_field(watched.inputs) is None) == (day is None)
 
 
-def test_a_change_moves_the_mark_of_new_or_updated_only(watch, api):
+def test_a_change_moves_the_mark(watch, api):
     marks = []
     for at in ("1", "2"):
         api.pages["/list"] = [{"id": 1, "at": at}]
         marks.append([watch(name, updated="at").scan()[0].mark for name in ("http.new", "http.new_or_updated")])
-    assert marks == [[None, "1"], [None, "2"]]
+    assert marks == [["1", "1"], ["2", "2"]]
+
+
+@pytest.mark.parametrize("item", [{"id": 1}, {"id": 1, "at": None}, {"id": 1, "at": {"day": 1}}])
+def test_an_item_without_what_moves_has_no_mark_for_new(watch, api, item):
+    api.pages["/list"] = [item]
+    assert watch("http.new", updated="at").scan()[0].mark is None
 
 
 @pytest.mark.parametrize(
