@@ -114,7 +114,7 @@ class DryRunner:
             workspace=self.workspace,
             props=self.settings.props,
             connection=connections.get,
-            call_recipe=lambda name, path, inputs: self._call(name, inputs, connections),
+            call_recipe=lambda name, path, attempt, inputs: self._call(name, inputs, connections),
             allow_hosts=self.settings.engine.allow_hosts,
             log=self.log,
             answer=answer,

@@ -209,7 +209,7 @@ class Walk:
             record = self._journal.recall(path)
         assert record is not None
         try:
-            child = self._world.call_recipe(step.recipe, path, record.input)
+            child = self._world.call_recipe(step.recipe, path, record.attempts, record.input)
         except StepError as error:
             self._journal.end(path, StepStatus.FAILED, error=told(error, path))
             raise Failed(told(error, path)) from error

@@ -184,14 +184,16 @@ class Runs:
             workspace=self._workspace,
             props=world.settings.props,
             connection=world.connections.get,
-            call_recipe=lambda name, path, inputs: self._call(claimed, world, name, path, inputs),
+            call_recipe=lambda *call: self._call(claimed, world, *call),
             allow_hosts=world.settings.engine.allow_hosts,
             canceled=signals.canceled,
             halted=signals.halted,
             log=lambda level, message: _log.log(_level(level), "job %s: %s", claimed.job_id, message),
         )
 
-    def _call(self, claimed: Claimed, world: World, name: str, path: str, inputs: JsonValue) -> Child:
+    def _call(
+        self, claimed: Claimed, world: World, name: str, path: str, attempt: int, inputs: JsonValue
+    ) -> Child:
         called = self._named(name)
         if called is None:
             raise StepError(f"there is no recipe {name} that could be called", "call")
@@ -205,7 +207,7 @@ class Runs:
         by = f"job {claimed.job_id}.{claimed.number}"
         child = self._writer.call(
             lambda connection: calls.call(
-                connection, claimed.token.version_id, path, called.state.id, event, by, now
+                connection, claimed.token.version_id, path, attempt, called.state.id, event, by, now
             )
         )
         if child is None:

@@ -1,4 +1,4 @@
-"""Called recipes: which version of a child job a parent's step runs, made once for each version and path."""
+"""Called recipes: which version of a child job a parent's step runs, made once for each version, path and attempt."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ class Called:
 
 
 def call(
-    connection: Connection, parent_version_id: int, path: str, recipe_id: int, event: Event, by: str, now: dt.datetime
+    connection: Connection, parent_version_id: int, path: str, attempt: int, recipe_id: int, event: Event, by: str,
+    now: dt.datetime,
 ) -> Called | None:
-    """Return the child's version of a call, queued when it is first asked for; None where the parent runs no more.
+    """Return the child's version of an attempt of a call, queued when it is first asked for.
+
+    None where the parent runs no more.
 
     The same parent job and path mean the same child job, through `event.key`; its next version has the new input.
     """
@@ -39,7 +42,7 @@ def call(
         return None
     linked = connection.execute(
         select(versions).join(calls, calls.c.child_version_id == versions.c.id).where(
-            calls.c.parent_version_id == parent_version_id, calls.c.path == path
+            calls.c.parent_version_id == parent_version_id, calls.c.path == path, calls.c.attempt == attempt
         )
     ).first()
     if linked is not None:
@@ -52,7 +55,9 @@ def call(
         _add(connection, latest, event, by, now)
     child = _latest(connection, accepted.job_id)
     connection.execute(
-        calls.insert().values(parent_version_id=parent_version_id, path=path, child_version_id=child.id)
+        calls.insert().values(
+            parent_version_id=parent_version_id, path=path, attempt=attempt, child_version_id=child.id
+        )
     )
     return _called(child, own=True)
 
