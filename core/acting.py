@@ -67,8 +67,7 @@ def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> Json
             if effect is not Effect.READS:
                 return _doubt(journal, act.path, error, "hold")
             break
-    journal.end(act.path, StepStatus.FAILED, error=error)
-    raise Failed(error)
+    raise Failed(journal.fail(act.path, error))
 
 
 def _doubt(journal: Journal, path: str, error: Error, policy: str) -> None:
@@ -76,8 +75,7 @@ def _doubt(journal: Journal, path: str, error: Error, policy: str) -> None:
         journal.end(path, StepStatus.SKIPPED, error=error)
         return
     if policy == "retry":
-        journal.end(path, StepStatus.FAILED, error=error)
-        raise Failed(error)
+        raise Failed(journal.fail(path, error))
     journal.end(path, StepStatus.IN_DOUBT, error=error)
     raise Doubted
 

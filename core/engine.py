@@ -120,10 +120,9 @@ class Walk:
 
     def _never_began(self, step: Step, path: str, error: JobdeckError | ExpressionError) -> Failed:
         why = told(error, path)
-        self._journal.note(
-            path, step.id, StepStatus.FAILED, index=self._index(), error=why, action=_action_of(step)
+        return Failed(
+            self._journal.note_failure(path, step.id, why, index=self._index(), action=_action_of(step))
         )
-        return Failed(why)
 
     def _action(self, step: ActionStep, path: str, record: StepRecord | None) -> None:
         if record is not None and self._replayed(step, record):
@@ -211,8 +210,7 @@ class Walk:
         try:
             child = self._world.call_recipe(step.recipe, path, record.attempts, record.input)
         except StepError as error:
-            self._journal.end(path, StepStatus.FAILED, error=told(error, path))
-            raise Failed(told(error, path)) from error
+            raise Failed(self._journal.fail(path, told(error, path))) from error
         if child.status not in ENDED:
             self._journal.tell(path, {"job": child.job_id, "status": child.status.value})
             self._journal.flush()
@@ -222,8 +220,7 @@ class Walk:
             self._outputs[step.id] = self._journal.end(path, StepStatus.SUCCEEDED, output=output)
             return
         failed = _child_failed(step, path, child)
-        self._journal.end(path, StepStatus.FAILED, output=output, error=failed)
-        raise Failed(failed)
+        raise Failed(self._journal.fail(path, failed, output=output))
 
     def _begin_call(self, step: CallStep, path: str) -> None:
         try:

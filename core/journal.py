@@ -132,10 +132,18 @@ class Journal:
         self._put(
             replace(
                 record, status=status, output=output, branch=branch, duration_ms=self._took(record),
-                error=error and replace(error, message=self._masking.text(error.message)),
+                error=error and self._told(error),
             )
         )
         return output
+
+    def fail(self, path: str, error: Error, *, output: JsonValue = None) -> Error:
+        """Record that a step that began has failed, with the next write. Return the error as it is recorded."""
+        self.end(path, StepStatus.FAILED, output=output, error=error)
+        return self._told(error)
+
+    def _told(self, error: Error) -> Error:
+        return replace(error, message=self._masking.text(error.message))
 
     def _took(self, record: StepRecord) -> int | None:
         began = self._began.pop(record.path, None)
@@ -155,10 +163,17 @@ class Journal:
             StepRecord(
                 path, step_id, status, action, branch=branch, index=index, attempts=former.attempts if former else 0,
                 input=self._masking.json(input), has_input=has_input, output=self._masking.json(output),
-                error=error and replace(error, message=self._masking.text(error.message)), started_at=self._clock(),
-                duration_ms=0, ordinal=self._ordinal(former), resolved_by=resolved_by,
+                error=error and self._told(error), started_at=self._clock(), duration_ms=0,
+                ordinal=self._ordinal(former), resolved_by=resolved_by,
             )
         )
+
+    def note_failure(
+        self, path: str, step_id: str, error: Error, *, index: tuple[int, ...] = (), action: str | None = None
+    ) -> Error:
+        """Record, with the next write, a step that failed before it began. Return the error as it is recorded."""
+        self.note(path, step_id, StepStatus.FAILED, index=index, action=action, error=error)
+        return self._told(error)
 
     def tell(self, path: str, output: JsonValue) -> None:
         """Record, with the next write, what a step that goes on has to say so far."""
@@ -183,8 +198,12 @@ class Journal:
 
     def settle(self, settled: Settled) -> None:
         """Record how the run settled, with all that is not durable yet; raises Fenced."""
-        error = settled.error and replace(settled.error, message=self._masking.text(settled.error.message))
-        self._write(replace(settled, error=error, report=self._masking.json(settled.report)))
+        self._write(
+            replace(
+                settled, error=settled.error and self._told(settled.error),
+                report=self._masking.json(settled.report), warnings=tuple(map(self._masking.text, settled.warnings)),
+            )
+        )
 
     def _write(self, settled: Settled | None) -> None:
         steps = tuple(self._unwritten.values())

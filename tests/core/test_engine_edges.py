@@ -187,6 +187,29 @@ steps:
     assert "••••" in detail.version.error.message
 
 
+def test_secrets_are_masked_in_the_error_that_a_handler_sends_on(workspace, monkeypatch):
+    monkeypatch.setenv("API_AUTH", "canary-5d41402a")
+    workspace.settings(
+        '[connections.api]\ntype = "http"\nbase_url = "http://127.0.0.1:1"\nheaders = {P = {env = "API_AUTH"}}\n'
+    )
+    for fails in (
+        '{action: command.run, with: {argv: [sh, -c, "echo said canary-5d41402a >&2; exit 1"]}}',
+        '{action: files.read, with: {path: x, parse: "{{ trigger.said }}"}}',
+        '{action: files.read, if: "trigger.said[\'canary-5d41402a\'].x", with: {path: x}}',
+    ):
+        workspace.recipe(f"""
+steps:
+  - monitor: [{fails}]
+    on_error: [{{action: files.append, with: {{path: log, text: "{{{{ error.message }}}}\\n"}}}}]
+""")
+        detail = workspace.run({"said": "canary-5d41402a"})
+        assert detail.version.status is Status.SUCCEEDED
+        assert detail.steps[0].error.message == workspace.lines()[-1]
+    told = "".join(workspace.lines())
+    assert "canary" not in told
+    assert told.count("••••") >= 3
+
+
 def test_a_secret_that_looks_like_data_breaks_no_job(workspace, monkeypatch):
     monkeypatch.setenv("PIN", "1234")
     api = '[connections.m]\ntype = "http"\nbase_url = "http://127.0.0.1:1"\nheaders = {P = {env = "PIN"}}\n'
