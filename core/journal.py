@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterable
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol
+from urllib.parse import quote, quote_plus
 
 from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Settled, StepRow, Token, step_row
@@ -66,8 +68,39 @@ class Masking:
         return cls.MASK in json.dumps(value, ensure_ascii=False)
 
 
+_WORD = 8
+"""Characters of the shortest part of a secret, and of the shortest secret written otherwise, that is no mere word."""
+
+
 def _forms(secret: str) -> set[str]:
-    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} if secret else set()
+    """Return a secret as it may be met: written for JSON, its words alone (`Bearer TOKEN`), for URLs, in base64."""
+    words = {word for word in secret.split() if len(word) >= _WORD}
+    plain = {secret, *words} - {""}
+    # The lines of a key are too many to look for in each way.
+    encoded = {secret} if "\n" in secret else plain
+    return plain | {form for text in plain for form in _in_json(text)} | {
+        form for text in encoded if len(text) >= _WORD for form in (*_in_url(text), *_in_base64(text))
+    }
+
+
+def _in_json(text: str) -> tuple[str, str]:
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _in_url(text: str) -> set[str]:
+    raw = text.encode("utf-8", "surrogatepass")
+    quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    return quoted | {re.sub("%..", lambda code: code[0].lower(), one) for one in quoted}
+
+
+def _in_base64(text: str) -> Iterator[str]:
+    """Yield what base64 makes of a text wherever it stands in what is encoded, as in `user:TOKEN`."""
+    raw = text.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # Only the characters that nothing before or after the text has a part in.
+        whole = slice(-(-before * 8 // 6), (before + len(raw)) * 8 // 6)
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + raw)[whole].decode("ascii")
 
 
 class Journal:

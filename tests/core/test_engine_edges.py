@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, unquote, urlencode
+
+import pytest
 
 from data.states import Status, StepStatus
 
@@ -185,6 +189,30 @@ steps:
     assert "pa" not in recorded.replace("path", "")
     assert detail.steps[0].output == {"text": "token=••••!", "number": 7}
     assert "••••" in detail.version.error.message
+
+
+@pytest.mark.parametrize(
+    "written", ['{env = "API_AUTH"}', '"Bearer canary/5d41+402a"'], ids=["referred", "written out"]
+)
+def test_a_secret_is_masked_in_whatever_form_it_comes(workspace, monkeypatch, written):
+    token = "canary/5d41+402a"
+    monkeypatch.setenv("API_AUTH", f"Bearer {token}")
+    workspace.settings(
+        '[connections.api]\ntype = "http"\nbase_url = "http://127.0.0.1:1"\n'
+        f"headers = {{Authorization = {written}, Accept = \"application/json\"}}\n"
+    )
+    workspace.recipe('steps: [{set: {all: "{{ trigger }}"}}]')
+    told = {
+        "alone": token, "whole": f"Bearer {token}!", "quoted": quote(token, safe=""), "query": urlencode({"t": token}),
+        "lower": quote(token, safe="").lower(), "base64": b64encode(token.encode()).decode(),
+        **{f"inside{n}": b64encode(f"{'u' * n}:{token}:more".encode()).decode() for n in range(3)},
+        "url_base64": urlsafe_b64encode(f"Bearer {token}".encode()).decode(),
+    }
+    kept = {"scheme": "Bearer", "accept": "application/json", "other": b64encode(b"nothing to hide").decode()}
+    output = workspace.run(told | kept).steps[0].output["all"]
+    assert {name: output[name] for name in kept} == kept
+    assert [name for name in told if "••••" not in output[name]] == []
+    assert [name for name in told if token in unquote(output[name])] == []
 
 
 def test_secrets_are_masked_in_the_error_that_a_handler_sends_on(workspace, monkeypatch):
