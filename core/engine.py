@@ -160,6 +160,7 @@ class Walk:
             self._outputs[step.id] = record.output
             return True
         if record.status is StepStatus.FAILED and record.error is not None:
+            self._outputs[step.id] = record.output
             raise Failed(record.error)
         return False
 
@@ -220,6 +221,8 @@ class Walk:
             self._outputs[step.id] = self._journal.end(path, StepStatus.SUCCEEDED, output=output)
             return
         failed = _child_failed(step, path, child)
+        # Whoever handles that it failed may want to know how far it came.
+        self._outputs[step.id] = output
         raise Failed(self._journal.fail(path, failed, output=output))
 
     def _begin_call(self, step: CallStep, path: str) -> None:
@@ -405,11 +408,12 @@ _NOTHING = object()
 
 
 def _child_failed(step: CallStep, path: str, child: Child) -> Error:
+    who = f"{'the dry run' if child.job_id is None else f'job {child.job_id}'} of {step.recipe}"
     if child.status is Status.CANCELED:
         why = child.error.message if child.error else "canceled"
-        return Error(f"job {child.job_id} of {step.recipe} was {why}", "canceled", path)
+        return Error(f"{who} was {why}", "canceled", path)
     why = child.error.message if child.error else f"it was {child.status.value}"
-    return Error(f"job {child.job_id} of {step.recipe} failed: {why}", "call", path)
+    return Error(f"{who} failed: {why}", "call", path)
 
 
 def _action_of(step: Step) -> str | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from data.jobs import accept, error_of, step_records
-from data.records import Error, Event, JsonValue, Link, StepRecord
+from data.jobs import accept, error_of
+from data.records import Error, Event, Link
 from data.runs import NEW_EVENT
 from data.states import OPEN, Status
 from data.tables import LATEST, calls, dump_json, jobs, revisions, versions
@@ -88,22 +87,6 @@ def ended(connection: Connection, version_ids: list[int]) -> set[int]:
         select(versions.c.id).where(versions.c.id.in_(version_ids), versions.c.status.not_in(OPEN))
     )
     return set(rows.scalars())
-
-
-def outputs(connection: Connection, version_id: int) -> dict[str, JsonValue]:
-    """Return the outputs of a version's steps, by id; those inside loops as the list of their iterations."""
-    return outputs_of(step_records(connection, version_id))
-
-
-def outputs_of(records: Iterable[StepRecord]) -> dict[str, JsonValue]:
-    """Return the outputs of a version's step records, by id; those inside loops as the list of their iterations."""
-    found: dict[str, JsonValue] = {}
-    for record in records:
-        if record.index:
-            found.setdefault(record.id, []).append(record.output)
-        else:
-            found[record.id] = record.output
-    return found
 
 
 def ancestors(connection: Connection, version_id: int) -> list[int]:

@@ -41,3 +41,58 @@ def test_a_retry_for_another_steps_failure_calls_again_too(workspace):
     workspace.rerun_and_run(parent.job.id)
     child = workspace.steps(parent.job.id)["1.monitor.1"].output["job"]
     assert workspace.automation.job(child).versions == 3
+
+
+WAYS = """
+steps:
+  - if: trigger.n > 5
+    then: [{id: big, set: {a: 1}}]
+    else: [{id: small, set: {a: "{{ trigger.n }}"}}]
+  - {id: nothing, repeat: "[]", do: [{id: never, set: {a: 1}}]}
+  - repeat: "[[1, 2], [], [3]]"
+    as: row
+    do:
+      - {repeat: row, do: [{id: cell, set: {v: "{{ item }}"}}]}
+      - {id: row_end, if: row, set: {v: 1}}
+  - {if: false, then: [{repeat: "[1]", do: [{id: unseen, set: {a: 1}}]}]}
+  - {id: handled, monitor: [{id: fails, action: files.read, with: {path: none}}]}
+"""
+SEEN = {
+    "s1": None, "big": None, "small": {"a": 1}, "nothing": {"count": 0}, "never": [], "s3": {"count": 3},
+    "s3_do_1": [{"count": 2}, {"count": 0}, {"count": 1}], "cell": [[{"v": 1}, {"v": 2}], [], [{"v": 3}]],
+    "row_end": [{"v": 1}, None, {"v": 1}], "s4": None, "s4_then_1": None, "unseen": None, "handled": None,
+    "fails": None,
+}  # fmt: skip
+
+
+def test_a_callers_view_of_the_steps_is_the_childs_own(workspace):
+    workspace.recipe(WAYS + '  - {id: end, set: {seen: "{{ steps }}"}}\n', "kid")
+    workspace.recipe("""
+steps:
+  - {id: c, call: kid, with: {n: 1}}
+  - {id: told, set: {big: "{{ steps.c.steps.big.a }}", never: "{{ steps.c.steps.never }}"}}
+""")
+    parent = workspace.run()
+    assert parent.version.error is None
+    steps = dict(parent.steps[0].output["steps"])
+    seen = steps.pop("end")["seen"]
+    assert seen.pop("end") is None
+    assert steps == seen == SEEN
+    assert parent.steps[1].output == {"big": None, "never": []}
+    dry = workspace.automation.trials.dry_run("sync", {})
+    assert dry.steps[0].output["steps"]["cell"] == SEEN["cell"]
+    assert dry.steps[1].output == {"big": None, "never": []}
+
+
+def test_who_handles_a_failed_call_knows_how_far_it_came(workspace):
+    workspace.recipe("steps: [{id: first, set: {a: 1}}, {action: files.read, with: {path: none}}]", "kid")
+    workspace.recipe("""
+steps:
+  - monitor: [{id: c, call: kid}]
+    on_error: [{id: told, set: {status: "{{ steps.c.status }}", a: "{{ steps.c.steps.first.a }}"}}]
+""")
+    parent = workspace.run()
+    assert workspace.steps(parent.job.id)["1.on_error.1"].output == {"status": "failed", "a": 1}
+    dry = {step.path: step for step in workspace.automation.trials.dry_run("sync", {}).steps}
+    assert dry["1.on_error.1"].output == {"status": "failed", "a": 1}
+    assert "the dry run of kid failed" in dry["1.monitor.1"].error.message
