@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class Act:
     model: Any
     client: Any
     """The open connection, or None."""
+    lead: Callable[[str], str]
+    """(input) -> the text that it begins with before anything from outside comes into it."""
 
 
 def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> JsonValue:
@@ -97,6 +100,7 @@ def _call(act: Act, run: Run, world: Surroundings, effect: Effect) -> Call:
         # Interrupted, a write would be in doubt: it has its timeout to finish.
         canceled=world.canceled if effect is Effect.READS else threading.Event(),
         from_template=act.step.from_outside,
+        lead=act.lead,
         allow_hosts=world.allow_hosts,
         log=world.log,
     )

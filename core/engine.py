@@ -133,7 +133,7 @@ class Walk:
             client = self._world.connection(step.connection) if step.connection else None
         except (ExpressionError, StepError) as error:
             raise self._never_began(step, path, error) from error
-        act = Act(step, path, self._index(), inputs, model, client)
+        act = Act(step, path, self._index(), inputs, model, client, lambda name: self._lead(step, name))
         if not (step.once and self._reused(act)):
             self._outputs[step.id] = carry_out(act, self._run, self._journal, self._world)
 
@@ -142,6 +142,13 @@ class Walk:
         if record is not None and record.has_input and not Masking.hides(record.input):
             return record.input
         return plain(step.inputs.value(self._names))
+
+    def _lead(self, step: ActionStep, name: str) -> str:
+        try:
+            return step.lead(name, self._names)
+        except ExpressionError:
+            # A former attempt's input is there still; what made it is not.
+            return ""
 
     def _reused(self, act: Act) -> bool:
         found = self._journal.completed_before(act.step.id, act.index, act.step.action.name, act.inputs)

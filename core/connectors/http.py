@@ -100,6 +100,7 @@ def request(inputs: Request, call: Call) -> dict[str, JsonValue]:
             content=content,
             accept=frozenset(inputs.accept),
             templated="url" in call.from_template,
+            lead=call.lead("url"),
         ),
         wire.Patience(call.timeout, call.canceled, call.allow_hosts),
     )

@@ -91,6 +91,34 @@ def test_a_job_in_doubt_gives_its_turn_to_the_next(workspace, server):
     assert (workspace.status(first), workspace.status(second)) == (Status.IN_DOUBT, Status.SUCCEEDED)
 
 
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("url", "reached"),
+    [
+        ("http://PLACE/x/{{ trigger.id }}", True),
+        ("{{ props.base }}/y/{{ trigger.id }}", True),
+        ("{{ props.base }}/{{ job.id }}?{{ trigger.id }}", True),
+        ("{{ props.base }}{{ trigger.path }}", False),
+        ("http://{{ trigger.place }}/x", False),
+        ("http://127.0.0.1:{{ trigger.port }}/x", False),
+        ("http://safe.example@{{ trigger.place }}/x", False),
+        ("{% set props = trigger %}{{ props.base }}/x", False),
+        ("{{ 'http:' }}//{{ trigger.place }}/", False),
+    ],
+)
+def test_only_a_host_that_event_data_has_no_part_in_may_be_inside(workspace, server, url, reached):
+    base = server.url.rstrip("/")
+    place = base.removeprefix("http://")
+    workspace.settings(f'[props]\nbase = "{base}"\n')
+    workspace.recipe(f"steps: [{{action: http.request, with: {{url: \"{url.replace('PLACE', place)}\"}}}}]")
+    event = {"id": "@evil.example/7", "path": "/a", "place": place, "port": place.partition(":")[2], "base": base}
+    detail = workspace.run(event)
+    assert (detail.version.error and detail.version.error.kind) == (None if reached else "blocked")
+    assert bool(server.received) is reached
+
+
 # Once
 
 

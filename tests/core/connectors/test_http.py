@@ -355,6 +355,37 @@ def test_a_host_from_event_data_cannot_be_inside(request_, server, host):
     assert server.seen == []
 
 
+HOSTILE = [
+    "", "/", "a", "@evil.example/", "\\@evil.example/", ":80@evil.example/", "//evil.example/", "../../etc", "?a#b",
+    "%2f@evil.example", "\u3002evil.example/", "#@evil.example/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", HOSTILE)
+@pytest.mark.parametrize("end", ["/", "/a/", "?q=", "#"])
+def test_a_host_that_the_recipe_names_to_its_end_may_be_inside_whatever_follows(request_, server, end, rest):
+    request_({"url": server.url + end + rest, "accept": [404]}, from_template=URL, lead=lambda name: server.url + end)
+    assert {seen["host"] for seen in server.seen} == {server.url.removeprefix("http://")}
+
+
+@pytest.mark.parametrize(
+    ("lead", "rest"),
+    [
+        ("", "PLACE/a"), ("http://", "PLACE/a"), ("http:", "//PLACE/a"), ("HOST", ":PORT/a"), ("HOST:", "PORT/a"),
+        ("http://public.example@", "PLACE/a"), ("http://user:", "word@PLACE/a"), ("URL", "/a"), ("URL\\", "/a"),
+        ("http://public.example", "@PLACE/"), ("http://public.example\\@", "PLACE/"), ("http:/", "/PLACE/a"),
+    ],
+)  # fmt: skip
+def test_a_host_that_event_data_could_move_cannot_be_inside(request_, server, lead, rest):
+    place = server.url.removeprefix("http://")
+    for name, text in {"PLACE": place, "PORT": place.partition(":")[2], "URL": server.url}.items():
+        lead, rest = lead.replace(name, text), rest.replace(name, text)
+    lead = lead.replace("HOST", "http://127.0.0.1")
+    with pytest.raises(StepError):
+        request_({"url": lead + rest}, from_template=URL, lead=lambda name: lead)
+    assert server.seen == []
+
+
 def test_allow_hosts_lets_event_data_reach_a_host(request_, server):
     port = server.url.rpartition(":")[2]
     for entry in ("localhost", f"localhost:{port}", "LocalHost"):
