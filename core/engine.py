@@ -305,9 +305,17 @@ class Walk:
             while (error := self._tried(step)) is not None and self._tries_again(step, path, error):
                 pass
             if error is not None:
-                with self._error_named(error):
-                    self._steps(step.on_error)
+                self._handle(step, path, error)
         self._close(path, StepStatus.SUCCEEDED if error is None else StepStatus.HANDLED, error)
+
+    def _handle(self, step: MonitorStep, path: str, error: Error) -> None:
+        with self._error_named(error):
+            try:
+                self._steps(step.on_error)
+            except Stopped:
+                # That the job ends there is how the error was handled.
+                self._close(path, StepStatus.HANDLED, error)
+                raise
 
     def _tried(self, step: MonitorStep) -> Error | None:
         try:

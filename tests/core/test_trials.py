@@ -284,6 +284,23 @@ def test_coverage_tells_which_ways_jobs_took_and_which_none(workspace, trials):
     ]
 
 
+@pytest.mark.parametrize("how", ["succeeded", "failed"])
+def test_an_error_that_is_handled_by_ending_the_job_is_handled(workspace, trials, how):
+    workspace.recipe(
+        "steps:\n  - monitor: [{action: files.read, with: {path: none}}]\n"
+        f"    on_error: [{{stop: {how}, reason: enough}}]\n  - monitor: [{{stop: {how}}}]\n"
+    )
+    detail = workspace.run()
+    assert detail.version.status.value == how
+    monitor = detail.steps[0]
+    assert (monitor.status, monitor.error.kind) == (StepStatus.HANDLED, "file")
+    assert ways(workspace) == {
+        ("1", "passed"): (0, None), ("1", "handled"): (1, (detail.job.id, 1)),
+        ("1.on_error.1", "reached"): (1, (detail.job.id, 1)),
+        ("2", "passed"): (0, None), ("2", "handled"): (0, None), ("2.monitor.1", "reached"): (0, None),
+    }
+
+
 def test_coverage_is_that_of_the_latest_revision(workspace, trials):
     workspace.recipe(COVERED)
     job = workspace.run({"name": "Ada", "rows": [1]}).job.id
