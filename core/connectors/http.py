@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from core.connectors import http_watch, servers
 from core.connectors.declare import Action, Call, Connection, Connector, Effect, Inputs
@@ -59,6 +59,12 @@ class Request(Inputs):
     accept: list[Annotated[int, Field(ge=100, le=599)]] = Field(
         default_factory=list, description="statuses of 400 and above that are no error, like [404]"
     )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str, info: ValidationInfo) -> str:
+        servers.need_host(url, info.data.get("connection"))
+        return url
 
     @model_validator(mode="after")
     def _check_body(self) -> Self:
