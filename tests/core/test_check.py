@@ -83,3 +83,14 @@ def test_a_url_without_a_host_needs_a_connection(workspace):
 """)
     rule = "the URL must be http:// or https:// and a host, or a connection must be named"
     assert told(workspace) == [f"recipes/sync.yaml:3:40: http.request: url: {rule}"]
+
+
+def test_what_may_not_be_empty_is_told_in_our_words(workspace):
+    workspace.settings('[connections.shop]\ntype = "sql"\nurl = "sqlite:///shop.db"\n')
+    workspace.recipe(
+        "steps:\n  - {action: sql.delete, with: {connection: shop, table: a, where: {}}}\n"
+        '  - {action: files.read, with: {path: ""}}\n'
+    )
+    assert [line.split(": ", 1)[1] for line in told(workspace)] == [
+        "sql.delete: where: must not be empty, not {}", "files.read: path: must not be empty, not ''",
+    ]
