@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 
 from core.recipe import (
     ActionStep,
@@ -67,7 +68,9 @@ def _iterations(path: str, found: Iterable[str]) -> list[int]:
 
 def outputs_of(recipe: Recipe, records: Iterable[StepRecord]) -> dict[str, JsonValue]:
     """Return what `steps` is to a recipe at its end: by id, null where nothing ran, of a loop's steps their list."""
-    return _outputs(recipe.steps, {record.path: record for record in records}, declared="", actual="")
+    # What a retry has set back, and not come to again, is as if it had never run.
+    found = {record.path: record for record in records if record.status is not StepStatus.NOT_REACHED}
+    return _outputs(recipe.steps, found, declared="", actual="")
 
 
 def _outputs(
@@ -80,13 +83,20 @@ def _outputs(
         gives = isinstance(step, ActionStep | SetStep | CallStep | RepeatStep)
         outputs[step.id] = record.output if gives and record is not None else None
         if isinstance(step, RepeatStep):
-            began = record is not None and record.status not in (StepStatus.SKIPPED, StepStatus.NOT_REACHED)
-            rounds = [
-                _outputs(step.body, found, step.path, f"{path}[{number}]") for number in _iterations(path, found)
-            ]
+            began = record is not None and record.status is not StepStatus.SKIPPED
+            rounds = [_outputs(step.body, found, step.path, place) for place in _begun(step, path, found)]
             inner = (one.id for one in inside(step.body))
             outputs |= {id: [outcome[id] for outcome in rounds] if began else None for id in inner}
         else:
             for within in children(step):
                 outputs |= _outputs(within, found, declared, actual)
     return outputs
+
+
+def _begun(step: RepeatStep, path: str, found: dict[str, StepRecord]) -> Iterator[str]:
+    """Yield the path of each iteration that has begun: its first step is recorded, be it as skipped."""
+    first = step.body[0].path[len(step.path) :]
+    for number in count():
+        if f"{path}[{number}]{first}" not in found:
+            return
+        yield f"{path}[{number}]"

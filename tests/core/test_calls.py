@@ -84,6 +84,20 @@ steps:
     assert dry.steps[1].output == {"big": None, "never": []}
 
 
+def test_what_a_retry_did_not_come_to_again_has_not_run(workspace):
+    # Three items in the first try, of which the last fails, one in the second.
+    workspace.recipe("""
+steps:
+  - monitor:
+      - {id: tried, action: command.run, with: {argv: [sh, -c, "test -e made && echo [1] || echo [1,2,3]; touch made"]}}
+      - {repeat: steps.tried, do: [{id: each, action: command.run, with: {argv: [test, "{{ item }}", -lt, "3"]}}]}
+    retry: {times: 1, wait: 1ms}
+""", "kid")
+    workspace.recipe("steps: [{id: c, call: kid}]")
+    steps = workspace.run().steps[0].output["steps"]
+    assert (steps["tried"], steps["each"]) == ([1], [None])
+
+
 def test_who_handles_a_failed_call_knows_how_far_it_came(workspace):
     workspace.recipe("steps: [{id: first, set: {a: 1}}, {action: files.read, with: {path: none}}]", "kid")
     workspace.recipe("""
