@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class Act:
     model: Any
     client: Any
     """The open connection, or None."""
+    lead: Callable[[str], str]
+    """(input) -> the text that it begins with before anything from outside comes into it."""
 
 
 def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> JsonValue:
@@ -67,8 +70,7 @@ def carry_out(act: Act, run: Run, journal: Journal, world: Surroundings) -> Json
             if effect is not Effect.READS:
                 return _doubt(journal, act.path, error, "hold")
             break
-    journal.end(act.path, StepStatus.FAILED, error=error)
-    raise Failed(error)
+    raise Failed(journal.fail(act.path, error))
 
 
 def _doubt(journal: Journal, path: str, error: Error, policy: str) -> None:
@@ -76,8 +78,7 @@ def _doubt(journal: Journal, path: str, error: Error, policy: str) -> None:
         journal.end(path, StepStatus.SKIPPED, error=error)
         return
     if policy == "retry":
-        journal.end(path, StepStatus.FAILED, error=error)
-        raise Failed(error)
+        raise Failed(journal.fail(path, error))
     journal.end(path, StepStatus.IN_DOUBT, error=error)
     raise Doubted
 
@@ -99,6 +100,7 @@ def _call(act: Act, run: Run, world: Surroundings, effect: Effect) -> Call:
         # Interrupted, a write would be in doubt: it has its timeout to finish.
         canceled=world.canceled if effect is Effect.READS else threading.Event(),
         from_template=act.step.from_outside,
+        lead=act.lead,
         allow_hosts=world.allow_hosts,
         log=world.log,
     )

@@ -38,7 +38,7 @@ class Coverage:
     recipe: str
     revision: int
     versions: int
-    """How many versions ran the revision, as far as they were looked at."""
+    """How many versions ran the revision, as far as they were looked at and their data is kept."""
     all: bool
     """Whether that is all of them; else the newest."""
     ways: tuple[Covered, ...]
@@ -59,10 +59,10 @@ class _Way:
     fits: Callable[[Taken], bool]
 
 
-def covered(recipe: Recipe, revision: int, taken: Sequence[Taken], looked_at: int, most: int) -> Coverage:
-    """Return the coverage of a revision; `taken` is what the `looked_at` newest versions did, at the most `most`."""
+def covered(recipe: Recipe, revision: int, taken: Sequence[Taken], versions: int, all: bool) -> Coverage:
+    """Return the coverage of a revision; `taken` is what its newest `versions` did, and `all` whether that is all."""
     ways = [_covered(step, way, taken) for step in recipe.walk() for way in _ways(step)]
-    return Coverage(recipe.name, revision, looked_at, looked_at < most, tuple(ways), recipe.warnings)
+    return Coverage(recipe.name, revision, versions, all, tuple(ways), recipe.warnings)
 
 
 def _covered(step: Step, way: _Way, taken: Iterable[Taken]) -> Covered:

@@ -14,15 +14,14 @@ from core.engine import Walk
 from core.errors import StepError
 from core.events import make_event
 from core.journal import Journal, Masking
-from core.layout import laid_out
+from core.layout import laid_out, outputs_of
 from core.library import Loaded
 from core.recipe import ActionStep
 from core.settings import Settings
 from core.walking import Child, Outcome, Run, Surroundings
-from data.calls import outputs_of
 from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Token
-from data.states import Status, StepStatus
+from data.states import ENDED, Status
 
 Recorded = Callable[[Loaded, ActionStep, str], tuple[JsonValue, str] | None]
 """(recipe, step, path) -> what the step gave in a job, and in which version: `812.3`; None where it never did."""
@@ -125,7 +124,7 @@ class DryRunner:
             workspace=self.workspace,
             props=self.settings.props,
             connection=connections.get,
-            call_recipe=lambda name, path, inputs: self._call(name, inputs, connections),
+            call_recipe=lambda name, path, attempt, inputs: self._call(name, inputs, connections),
             allow_hosts=self.settings.engine.allow_hosts,
             log=self.log,
             answer=answer,
@@ -145,8 +144,6 @@ class DryRunner:
         if name in self._calling:
             raise StepError(f"recipe {name} would call itself", "call")
         ran = self._run(called, inputs, connections, (0, 1), "dry run")
-        if ran.status is not Status.SUCCEEDED:
-            why = ran.error.message if ran.error else f"it was {ran.status.value}"
-            raise StepError(f"the dry run of {name} failed: {why}", "call")
-        reached = [step for step in ran.steps if step.status is not StepStatus.NOT_REACHED]
-        return Child(None, 0, ran.status, None, outputs_of(reached))
+        if ran.status not in ENDED:
+            raise StepError(f"the dry run of {name} came to no end: it was {ran.status.value}", "call")
+        return Child(None, 0, ran.status, ran.error, outputs_of(called.recipe, ran.steps))

@@ -120,10 +120,9 @@ class Walk:
 
     def _never_began(self, step: Step, path: str, error: JobdeckError | ExpressionError) -> Failed:
         why = told(error, path)
-        self._journal.note(
-            path, step.id, StepStatus.FAILED, index=self._index(), error=why, action=_action_of(step)
+        return Failed(
+            self._journal.note_failure(path, step.id, why, index=self._index(), action=_action_of(step))
         )
-        return Failed(why)
 
     def _action(self, step: ActionStep, path: str, record: StepRecord | None) -> None:
         if record is not None and self._replayed(step, record):
@@ -134,7 +133,7 @@ class Walk:
             client = self._world.connection(step.connection) if step.connection else None
         except (ExpressionError, StepError) as error:
             raise self._never_began(step, path, error) from error
-        act = Act(step, path, self._index(), inputs, model, client)
+        act = Act(step, path, self._index(), inputs, model, client, lambda name: self._lead(step, name))
         if not (step.once and self._reused(act)):
             self._outputs[step.id] = carry_out(act, self._run, self._journal, self._world)
 
@@ -143,6 +142,13 @@ class Walk:
         if record is not None and record.has_input and not Masking.hides(record.input):
             return record.input
         return plain(step.inputs.value(self._names))
+
+    def _lead(self, step: ActionStep, name: str) -> str:
+        try:
+            return step.lead(name, self._names)
+        except ExpressionError:
+            # A former attempt's input is there still; what made it is not.
+            return ""
 
     def _reused(self, act: Act) -> bool:
         found = self._journal.completed_before(act.step.id, act.index, act.step.action.name, act.inputs)
@@ -161,6 +167,7 @@ class Walk:
             self._outputs[step.id] = record.output
             return True
         if record.status is StepStatus.FAILED and record.error is not None:
+            self._outputs[step.id] = record.output
             raise Failed(record.error)
         return False
 
@@ -209,10 +216,9 @@ class Walk:
             record = self._journal.recall(path)
         assert record is not None
         try:
-            child = self._world.call_recipe(step.recipe, path, record.input)
+            child = self._world.call_recipe(step.recipe, path, record.attempts, record.input)
         except StepError as error:
-            self._journal.end(path, StepStatus.FAILED, error=told(error, path))
-            raise Failed(told(error, path)) from error
+            raise Failed(self._journal.fail(path, told(error, path))) from error
         if child.status not in ENDED:
             self._journal.tell(path, {"job": child.job_id, "status": child.status.value})
             self._journal.flush()
@@ -222,8 +228,9 @@ class Walk:
             self._outputs[step.id] = self._journal.end(path, StepStatus.SUCCEEDED, output=output)
             return
         failed = _child_failed(step, path, child)
-        self._journal.end(path, StepStatus.FAILED, output=output, error=failed)
-        raise Failed(failed)
+        # Whoever handles that it failed may want to know how far it came.
+        self._outputs[step.id] = output
+        raise Failed(self._journal.fail(path, failed, output=output))
 
     def _begin_call(self, step: CallStep, path: str) -> None:
         try:
@@ -298,9 +305,17 @@ class Walk:
             while (error := self._tried(step)) is not None and self._tries_again(step, path, error):
                 pass
             if error is not None:
-                with self._error_named(error):
-                    self._steps(step.on_error)
+                self._handle(step, path, error)
         self._close(path, StepStatus.SUCCEEDED if error is None else StepStatus.HANDLED, error)
+
+    def _handle(self, step: MonitorStep, path: str, error: Error) -> None:
+        with self._error_named(error):
+            try:
+                self._steps(step.on_error)
+            except Stopped:
+                # That the job ends there is how the error was handled.
+                self._close(path, StepStatus.HANDLED, error)
+                raise
 
     def _tried(self, step: MonitorStep) -> Error | None:
         try:
@@ -408,11 +423,12 @@ _NOTHING = object()
 
 
 def _child_failed(step: CallStep, path: str, child: Child) -> Error:
+    who = f"{'the dry run' if child.job_id is None else f'job {child.job_id}'} of {step.recipe}"
     if child.status is Status.CANCELED:
         why = child.error.message if child.error else "canceled"
-        return Error(f"job {child.job_id} of {step.recipe} was {why}", "canceled", path)
+        return Error(f"{who} was {why}", "canceled", path)
     why = child.error.message if child.error else f"it was {child.status.value}"
-    return Error(f"job {child.job_id} of {step.recipe} failed: {why}", "call", path)
+    return Error(f"{who} failed: {why}", "call", path)
 
 
 def _action_of(step: Step) -> str | None:

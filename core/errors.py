@@ -40,11 +40,12 @@ class EngineHeld(WorkspaceError):
 
 
 class RecipeProblems(JobdeckError):
-    """A recipe's file is wrong; `problems` says where and what."""
+    """A recipe's file is wrong; `problems` says where and what, `warnings` what else was probably not meant."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
 
 
 class NotFound(JobdeckError):

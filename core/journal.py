@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterable
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol
+from urllib.parse import quote, quote_plus
 
 from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Settled, StepRow, Token, step_row
@@ -66,8 +68,39 @@ class Masking:
         return cls.MASK in json.dumps(value, ensure_ascii=False)
 
 
+_WORD = 8
+"""Characters of the shortest part of a secret, and of the shortest secret written otherwise, that is no mere word."""
+
+
 def _forms(secret: str) -> set[str]:
-    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} if secret else set()
+    """Return a secret as it may be met: written for JSON, its words alone (`Bearer TOKEN`), for URLs, in base64."""
+    words = {word for word in secret.split() if len(word) >= _WORD}
+    plain = {secret, *words} - {""}
+    # The lines of a key are too many to look for in each way.
+    encoded = {secret} if "\n" in secret else plain
+    return plain | {form for text in plain for form in _in_json(text)} | {
+        form for text in encoded if len(text) >= _WORD for form in (*_in_url(text), *_in_base64(text))
+    }
+
+
+def _in_json(text: str) -> tuple[str, str]:
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _in_url(text: str) -> set[str]:
+    raw = text.encode("utf-8", "surrogatepass")
+    quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    return quoted | {re.sub("%..", lambda code: code[0].lower(), one) for one in quoted}
+
+
+def _in_base64(text: str) -> Iterator[str]:
+    """Yield what base64 makes of a text wherever it stands in what is encoded, as in `user:TOKEN`."""
+    raw = text.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # Only the characters that nothing before or after the text has a part in.
+        whole = slice(-(-before * 8 // 6), (before + len(raw)) * 8 // 6)
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + raw)[whole].decode("ascii")
 
 
 class Journal:
@@ -132,10 +165,18 @@ class Journal:
         self._put(
             replace(
                 record, status=status, output=output, branch=branch, duration_ms=self._took(record),
-                error=error and replace(error, message=self._masking.text(error.message)),
+                error=error and self._told(error),
             )
         )
         return output
+
+    def fail(self, path: str, error: Error, *, output: JsonValue = None) -> Error:
+        """Record that a step that began has failed, with the next write. Return the error as it is recorded."""
+        self.end(path, StepStatus.FAILED, output=output, error=error)
+        return self._told(error)
+
+    def _told(self, error: Error) -> Error:
+        return replace(error, message=self._masking.text(error.message))
 
     def _took(self, record: StepRecord) -> int | None:
         began = self._began.pop(record.path, None)
@@ -155,10 +196,17 @@ class Journal:
             StepRecord(
                 path, step_id, status, action, branch=branch, index=index, attempts=former.attempts if former else 0,
                 input=self._masking.json(input), has_input=has_input, output=self._masking.json(output),
-                error=error and replace(error, message=self._masking.text(error.message)), started_at=self._clock(),
-                duration_ms=0, ordinal=self._ordinal(former), resolved_by=resolved_by,
+                error=error and self._told(error), started_at=self._clock(), duration_ms=0,
+                ordinal=self._ordinal(former), resolved_by=resolved_by,
             )
         )
+
+    def note_failure(
+        self, path: str, step_id: str, error: Error, *, index: tuple[int, ...] = (), action: str | None = None
+    ) -> Error:
+        """Record, with the next write, a step that failed before it began. Return the error as it is recorded."""
+        self.note(path, step_id, StepStatus.FAILED, index=index, action=action, error=error)
+        return self._told(error)
 
     def tell(self, path: str, output: JsonValue) -> None:
         """Record, with the next write, what a step that goes on has to say so far."""
@@ -183,8 +231,12 @@ class Journal:
 
     def settle(self, settled: Settled) -> None:
         """Record how the run settled, with all that is not durable yet; raises Fenced."""
-        error = settled.error and replace(settled.error, message=self._masking.text(settled.error.message))
-        self._write(replace(settled, error=error, report=self._masking.json(settled.report)))
+        self._write(
+            replace(
+                settled, error=settled.error and self._told(settled.error),
+                report=self._masking.json(settled.report), warnings=tuple(map(self._masking.text, settled.warnings)),
+            )
+        )
 
     def _write(self, settled: Settled | None) -> None:
         steps = tuple(self._unwritten.values())

@@ -61,14 +61,19 @@ class Library:
     def check(self, names: Sequence[str], settings: Settings) -> list[Problem]:
         """Return all that is wrong in these recipes' files, or in all, and what is worth a warning; raises NotFound.
 
-        Connections and called recipes that are not there, and recipes that call themselves, are wrong too.
+        Connections and called recipes that are not there, recipes that call themselves, and another `since` than at
+        the first start are wrong too.
         """
         known = self.names()
         for name in names:
             if name not in known:
                 raise NotFound(unknown("recipe", name, known))
         calls = {name: self._calls(name) for name in known}
-        return [problem for name in names or known for problem in self._checked(name, settings, calls)]
+        with self._database.read() as connection:
+            states = {state.name: state for state in store.states(connection)}
+        return [
+            problem for name in names or known for problem in self._checked(name, settings, calls, states.get(name))
+        ]
 
     def _calls(self, name: str) -> frozenset[str]:
         """Return the recipes that a recipe's file calls; none where it is broken."""
@@ -79,16 +84,20 @@ class Library:
         return frozenset(step.recipe for step in recipe.walk() if isinstance(step, CallStep))
 
     def _checked(
-        self, name: str, settings: Settings, calls: Mapping[str, frozenset[str]]
-    ) -> tuple[Problem, ...]:
+        self, name: str, settings: Settings, calls: Mapping[str, frozenset[str]], state: RecipeState | None
+    ) -> list[Problem]:
         try:
             recipe = parse(
                 name, self._text(name), file=f"{FOLDER}/{name}.yaml", connections=settings.connection_types,
                 recipes=frozenset(calls), calls=calls,
             )
+            if state is not None:
+                _keep_since(recipe, state)
         except RecipeProblems as error:
-            return error.problems
-        return recipe.warnings
+            found = (*error.problems, *error.warnings)
+        else:
+            found = recipe.warnings
+        return sorted(found, key=lambda problem: (problem.line, problem.column))
 
     def refresh(self) -> list[RecipeState]:
         """Read the files, store a revision of each changed valid one, and return every recipe, by name."""
@@ -202,4 +211,4 @@ def _keep_since(recipe: Recipe, state: RecipeState) -> None:
         f"'since' is locked since the recipe first started on {state.first_started_at:%Y-%m-%d}: {then}, {now}; write "
         "it as it was, or make a recipe of another name, which begins anew"
     )
-    raise RecipeProblems([Problem(f"{FOLDER}/{recipe.name}.yaml", *trigger.place, message)])
+    raise RecipeProblems([Problem(f"{FOLDER}/{recipe.name}.yaml", *trigger.place, message)], recipe.warnings)

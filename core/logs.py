@@ -9,6 +9,8 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from core.text import safe
+
 FILE = ".jobdeck/engine.log"
 _LARGEST = 10 * 1024 * 1024
 _KEPT = 3
@@ -27,7 +29,8 @@ class _Lines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self._mask(self.formatException(record.exc_info))
-        return json.dumps(line)
+        # Of the control characters, DEL is the one that JSON leaves as it is.
+        return json.dumps(line).replace("\x7f", "\\u007f")
 
 
 class _Console(logging.Handler):
@@ -39,7 +42,7 @@ class _Console(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(f"{record.levelname.lower()}: {self._mask(record.getMessage())}")
+        self._say(safe(f"{record.levelname.lower()}: {self._mask(record.getMessage())}"))
 
 
 def set_up(workspace: Path, mask: Callable[[str], str], say: Callable[[str], None]) -> Callable[[], None]:

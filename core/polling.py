@@ -16,6 +16,7 @@ from core.library import Loaded, Write
 from core.triggers import Poller, Source, next_poll
 from data import recipes as store
 from data.database import Database
+from data.records import RecipeState
 
 AT_ONCE = 4
 LONGEST_BACK_OFF = dt.timedelta(minutes=5)
@@ -91,7 +92,9 @@ class Polling:
         with self._database.read() as connection:
             state = next(state for state in store.states(connection) if state.id == recipe_id)
             known = store.known_objects(connection, recipe_id)
-        return _Turn(Poller(recipe_id, self._write, known, state.since), loaded.revision.id, due=now)
+        poller = Poller(recipe_id, self._write, known, state.since)
+        due = _failing_until(state, loaded, now) or now
+        return _Turn(poller, loaded.revision.id, due, state.poll_failures, state.warning)
 
     def _poll(self, turn: _Turn, loaded: Loaded) -> None:
         now = dt.datetime.now(dt.UTC)
@@ -113,7 +116,7 @@ class Polling:
             _log.warning("the trigger of %s: %s", loaded.state.name, warning)
         turn.warning = warning
         usual = dt.timedelta(seconds=loaded.recipe.trigger.every)
-        turn.due = now + min(usual * 2 ** min(turn.failures, 20), max(usual, LONGEST_BACK_OFF))
+        turn.due = now + min(usual * 2 ** min(turn.failures, 20), _longest(loaded))
 
     def _tell(self, turn: _Turn, loaded: Loaded, now: dt.datetime) -> None:
         try:
@@ -124,6 +127,18 @@ class Polling:
             )
         except StoreError as error:
             _log.warning("the poll of %s cannot be told: %s", loaded.state.name, error)
+
+
+def _longest(loaded: Loaded) -> dt.timedelta:
+    return max(dt.timedelta(seconds=loaded.recipe.trigger.every), LONGEST_BACK_OFF)
+
+
+def _failing_until(state: RecipeState, loaded: Loaded, now: dt.datetime) -> dt.datetime | None:
+    """Return when an earlier engine, whose polls failed, would have polled; None where the recipe was mended since."""
+    if not state.poll_failures or state.next_poll_at is None or state.polled_at is None:
+        return None
+    # A clock that was set back must not put it off for longer than any failure does.
+    return min(state.next_poll_at, now + _longest(loaded)) if loaded.revision.stored_at <= state.polled_at else None
 
 
 def polls(loaded: Loaded) -> bool:

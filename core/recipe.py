@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,6 +59,11 @@ class ActionStep(Step):
         """The inputs (top-level names) whose text comes from outside: a template over more than the workspace's own."""
         templates = self.inputs.templates.items()
         return frozenset(str(path[0]) for path, one in templates if path and not one.names <= _OWN_NAMES)
+
+    def lead(self, name: str, context: Mapping[str, object]) -> str:
+        """Return the text that a templated input begins with before anything from outside; raises ExpressionError."""
+        template = self.inputs.templates.get((name,))
+        return "" if template is None else template.lead(context, _OWN_NAMES)
 
 
 @dataclass(frozen=True)

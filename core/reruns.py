@@ -131,7 +131,8 @@ def removed(job: Job) -> str:
 _OPEN_SENTENCES = {
     Status.QUEUED: "version {version} is already queued, {who}",
     Status.RUNNING: "version {version} is running, {who}",
-    Status.IN_DOUBT: "version {version} is in doubt: settle it first with `jobdeck resolve {id}`",
+    Status.IN_DOUBT: "version {version} is in doubt: settle it first with `jobdeck resolve {id} --step PATH "
+                     "--happened|--repeat` (`jobdeck show {id}` says which step)",
 }
 
 

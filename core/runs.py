@@ -16,6 +16,7 @@ from core.errors import RecipeProblems, StepError, StoreError
 from core.events import condition_now, make_event
 from core.groups import error_group
 from core.journal import Fenced, Journal, Masking
+from core.layout import outputs_of
 from core.library import Library, Loaded
 from core.recipe import Recipe
 from core.resuming import taken_over
@@ -118,7 +119,7 @@ class Runs:
         journal = self._journal(claimed, world, resumed)
         began = dt.datetime.now(dt.UTC)
         try:
-            recipe, number = self._recipe(claimed)
+            recipe, number = self._recipe(claimed.revision_id)
         except RecipeProblems as error:
             settled = _end(began, Status.FAILED, Error(str(error), "recipe"), recipe="")
         else:
@@ -142,11 +143,11 @@ class Runs:
             error = Error(f"Jobdeck itself failed: {type(bug).__name__}: {bug}", "internal")
             return Outcome(Status.FAILED, error, {}, ())
 
-    def _recipe(self, claimed: Claimed) -> tuple[Recipe, int]:
-        revision = self._revisions.get(claimed.revision_id)
+    def _recipe(self, revision_id: int) -> tuple[Recipe, int]:
+        revision = self._revisions.get(revision_id)
         if revision is None:
             with self._database.read() as connection:
-                revision = store.revision(connection, claimed.revision_id)
+                revision = store.revision(connection, revision_id)
             self._revisions[revision.id] = revision
         return self._library.recipe(revision), revision.number
 
@@ -184,14 +185,16 @@ class Runs:
             workspace=self._workspace,
             props=world.settings.props,
             connection=world.connections.get,
-            call_recipe=lambda name, path, inputs: self._call(claimed, world, name, path, inputs),
+            call_recipe=lambda *call: self._call(claimed, world, *call),
             allow_hosts=world.settings.engine.allow_hosts,
             canceled=signals.canceled,
             halted=signals.halted,
             log=lambda level, message: _log.log(_level(level), "job %s: %s", claimed.job_id, message),
         )
 
-    def _call(self, claimed: Claimed, world: World, name: str, path: str, inputs: JsonValue) -> Child:
+    def _call(
+        self, claimed: Claimed, world: World, name: str, path: str, attempt: int, inputs: JsonValue
+    ) -> Child:
         called = self._named(name)
         if called is None:
             raise StepError(f"there is no recipe {name} that could be called", "call")
@@ -205,16 +208,23 @@ class Runs:
         by = f"job {claimed.job_id}.{claimed.number}"
         child = self._writer.call(
             lambda connection: calls.call(
-                connection, claimed.token.version_id, path, called.state.id, event, by, now
+                connection, claimed.token.version_id, path, attempt, called.state.id, event, by, now
             )
         )
         if child is None:
             raise Fenced
         if not child.own or child.status not in ENDED:
             return Child(child.job_id, child.version_id, Status.QUEUED, None, {})
+        return Child(child.job_id, child.version_id, child.status, child.error, self._outputs(child.version_id))
+
+    def _outputs(self, version_id: int) -> dict[str, JsonValue]:
         with self._database.read() as connection:
-            outputs = calls.outputs(connection, child.version_id)
-        return Child(child.job_id, child.version_id, child.status, child.error, outputs)
+            revision_id = jobs.revision_id_of(connection, version_id)
+            records = jobs.step_records(connection, version_id)
+        if not records or revision_id is None:
+            # It was canceled while it waited, or could not begin.
+            return {}
+        return outputs_of(self._recipe(revision_id)[0], records)
 
 
 def _facts(claimed: Claimed, revision: int) -> Run:

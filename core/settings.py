@@ -201,7 +201,7 @@ def _read(value: Any, workspace: Path) -> Iterator[str]:
 
 
 def _declared_secret(value: Any) -> Iterator[str]:
-    """Yield the secrets written out in a connection's table: fields of type SecretStr, and passwords inside URLs."""
+    """Yield the secrets written out in a connection's table: SecretStr, passwords in URLs, credentials in headers."""
     match value:
         case SecretStr():
             yield from _declared_secret(value.get_secret_value())
@@ -212,8 +212,14 @@ def _declared_secret(value: Any) -> Iterator[str]:
             for name in type(value).model_fields:
                 yield from _declared_secret(getattr(value, name))
         case Mapping():
-            for inner in value.values():
+            for name, inner in value.items():
                 yield from _declared_secret(inner)
+                if isinstance(inner, str) and _CREDENTIAL.search(str(name)):
+                    yield inner
+
+
+_CREDENTIAL = re.compile(r"(auth|authorization|cookie|api[-_]?key|token|password)$|secret", re.IGNORECASE)
+"""The names of headers whose values are secrets, even where somebody has written them out."""
 
 
 def _password(url: str) -> Iterator[str]:

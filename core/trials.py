@@ -156,8 +156,8 @@ class Trials:
         if loaded is None:
             raise RecipeProblems(states[recipe].problems)
         with self._database.read() as connection:
-            taken, looked_at = coverage.taken(connection, loaded.revision.id)
-        return covered(loaded.recipe, loaded.revision.number, taken, looked_at, coverage.LOOKED_AT)
+            taken, versions, all = coverage.taken(connection, loaded.revision.id)
+        return covered(loaded.recipe, loaded.revision.number, taken, versions, all)
 
 
 class Bench:

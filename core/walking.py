@@ -76,8 +76,8 @@ class Child:
     """The outputs of its steps, by id; empty while it has not ended."""
 
 
-CallRecipe = Callable[[str, str, JsonValue], Child]
-"""(recipe, path, input) -> the child job's version for this very call, made when it is first asked for."""
+CallRecipe = Callable[[str, str, int, JsonValue], Child]
+"""(recipe, path, attempt, input) -> the child job's version for this very call, made when it is first asked for."""
 
 
 @dataclass(frozen=True)

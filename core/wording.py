@@ -107,6 +107,8 @@ _PLAIN = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "none_required": "must be null",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 """Our words for pydantic's types, which speak of Python or of JSON by the way that a value came."""
 
@@ -118,7 +120,9 @@ def _complaint(detail: Any, model: type[BaseModel], given: Any, noun: str, show_
         return Complaint((*loc, name), kind, f"{name!r} is missing{inside}")
     if kind == "extra_forbidden":
         return Complaint(loc, kind, unknown(noun, str(loc[-1]), _fields(model, loc[:-1])))
-    message = _PLAIN.get(kind) or detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    # A least length of one is what they all have; another keeps pydantic's sentence, which says it.
+    plain = _PLAIN.get(kind) if detail.get("ctx", {}).get("min_length", 1) == 1 else None
+    message = plain or detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind in ("value_error", "assertion_error") or not loc or not show_values:
         return Complaint(loc, kind, _lowered(message))
     return Complaint(loc, kind, _lowered(message), shown(detail["input"]))

@@ -1,16 +1,15 @@
-"""Called recipes: which version of a child job a parent's step runs, made once for each version and path."""
+"""Called recipes: which version of a child job a parent's step runs, made once for each version, path and attempt."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from data.jobs import accept, error_of, step_records
-from data.records import Error, Event, JsonValue, Link, StepRecord
+from data.jobs import accept, error_of
+from data.records import Error, Event, Link
 from data.runs import NEW_EVENT
 from data.states import OPEN, Status
 from data.tables import LATEST, calls, dump_json, jobs, revisions, versions
@@ -28,9 +27,12 @@ class Called:
 
 
 def call(
-    connection: Connection, parent_version_id: int, path: str, recipe_id: int, event: Event, by: str, now: dt.datetime
+    connection: Connection, parent_version_id: int, path: str, attempt: int, recipe_id: int, event: Event, by: str,
+    now: dt.datetime,
 ) -> Called | None:
-    """Return the child's version of a call, queued when it is first asked for; None where the parent runs no more.
+    """Return the child's version of an attempt of a call, queued when it is first asked for.
+
+    None where the parent runs no more.
 
     The same parent job and path mean the same child job, through `event.key`; its next version has the new input.
     """
@@ -39,7 +41,7 @@ def call(
         return None
     linked = connection.execute(
         select(versions).join(calls, calls.c.child_version_id == versions.c.id).where(
-            calls.c.parent_version_id == parent_version_id, calls.c.path == path
+            calls.c.parent_version_id == parent_version_id, calls.c.path == path, calls.c.attempt == attempt
         )
     ).first()
     if linked is not None:
@@ -52,7 +54,9 @@ def call(
         _add(connection, latest, event, by, now)
     child = _latest(connection, accepted.job_id)
     connection.execute(
-        calls.insert().values(parent_version_id=parent_version_id, path=path, child_version_id=child.id)
+        calls.insert().values(
+            parent_version_id=parent_version_id, path=path, attempt=attempt, child_version_id=child.id
+        )
     )
     return _called(child, own=True)
 
@@ -83,22 +87,6 @@ def ended(connection: Connection, version_ids: list[int]) -> set[int]:
         select(versions.c.id).where(versions.c.id.in_(version_ids), versions.c.status.not_in(OPEN))
     )
     return set(rows.scalars())
-
-
-def outputs(connection: Connection, version_id: int) -> dict[str, JsonValue]:
-    """Return the outputs of a version's steps, by id; those inside loops as the list of their iterations."""
-    return outputs_of(step_records(connection, version_id))
-
-
-def outputs_of(records: Iterable[StepRecord]) -> dict[str, JsonValue]:
-    """Return the outputs of a version's step records, by id; those inside loops as the list of their iterations."""
-    found: dict[str, JsonValue] = {}
-    for record in records:
-        if record.index:
-            found.setdefault(record.id, []).append(record.output)
-        else:
-            found[record.id] = record.output
-    return found
 
 
 def ancestors(connection: Connection, version_id: int) -> list[int]:

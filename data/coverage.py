@@ -30,22 +30,27 @@ class Taken:
     version: int
 
 
-def taken(connection: Connection, revision_id: int) -> tuple[list[Taken], int]:
-    """Return how the newest versions of a revision came through its steps that call nothing, and how many they were."""
-    ran = (
-        select(versions.c.id)
+def taken(connection: Connection, revision_id: int) -> tuple[list[Taken], int, bool]:
+    """Return how the newest versions of a revision came through its steps that call nothing, how many they were, and
+    whether that is all of them.
+
+    Versions whose data retention has removed are none of them: nobody knows where they came through.
+    """
+    newest = (
+        select(versions.c.id, versions.c.expired)
         .where(versions.c.revision_id == revision_id)
         .order_by(versions.c.id.desc())
         .limit(LOOKED_AT)
-        .cte("ran")
+        .cte("newest")
     )
-    looked_at = connection.execute(select(func.count()).select_from(ran)).scalar_one()
+    seen, expired = connection.execute(select(func.count(), func.coalesce(func.sum(newest.c.expired), 0))).one()
+    ran = select(newest.c.id).where(newest.c.expired.is_(False))
     ways = (
         select(
             steps.c.step_id, steps.c.branch, steps.c.status, func.count(steps.c.version_id.distinct()).label("times"),
             func.max(steps.c.version_id).label("newest"),
         )
-        .where(steps.c.version_id.in_(select(ran.c.id)), steps.c.action.is_(None))
+        .where(steps.c.version_id.in_(ran), steps.c.action.is_(None))
         .group_by(steps.c.step_id, steps.c.branch, steps.c.status)
         .subquery()
     )
@@ -55,7 +60,7 @@ def taken(connection: Connection, revision_id: int) -> tuple[list[Taken], int]:
     found = [
         Taken(row.step_id, row.branch, StepStatus(row.status), row.times, row.job_id, row.number) for row in rows
     ]
-    return found, looked_at
+    return found, seen - int(expired), seen < LOOKED_AT
 
 
 def last_output(

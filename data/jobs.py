@@ -361,7 +361,8 @@ def _step_record(row: Row[Any]) -> StepRecord:
         attempts=row.attempts,
         input=None if row.input is None else json.loads(row.input),
         output=None if row.output is None else json.loads(row.output),
-        error=error and Error(error["message"], error["kind"], row.path, error["status"]),
+        # A handler, and a loop, hold the error of the step inside that failed.
+        error=error and Error(error["message"], error["kind"], error.get("step") or row.path, error["status"]),
         started_at=row.started_at,
         duration_ms=row.duration_ms,
         resolved_by=row.resolved_by,

@@ -52,6 +52,7 @@ def _state(row: Mapping[str, JsonValue]) -> RecipeState:
         warning=row["warning"],
         polled_at=row["polled_at"],
         next_poll_at=row["next_poll_at"],
+        poll_failures=row["poll_failures"],
         first_started_at=row["first_started_at"],
         since=row["since"],
     )
@@ -124,8 +125,10 @@ def _revision(row) -> Revision:
 
 
 def set_started(connection: Connection, recipe_id: int, started: bool) -> None:
-    """Let a recipe take new events, or none."""
-    connection.execute(update(recipes).where(recipes.c.id == recipe_id).values(started=started))
+    """Let a recipe take new events, or none; one that failed so far is polled at once when it is let again."""
+    connection.execute(
+        update(recipes).where(recipes.c.id == recipe_id).values(started=started, next_poll_at=None, poll_failures=0)
+    )
 
 
 def first_start(connection: Connection, recipe_id: int, since: str | None, now: dt.datetime) -> None:

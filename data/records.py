@@ -294,6 +294,8 @@ class RecipeState:
     """What the trigger's last poll met, while it goes on failing."""
     polled_at: dt.datetime | None = None
     next_poll_at: dt.datetime | None = None
+    poll_failures: int = 0
+    """How many of its last polls failed, one after the other."""
     first_started_at: dt.datetime | None = None
     since: JsonValue = None
 

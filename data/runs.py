@@ -286,7 +286,7 @@ def step_row(version_id: int, record: StepRecord, on_doubt: str | None) -> StepR
 
 
 def _step_error(error: Error) -> dict[str, Any]:
-    return {"message": error.message, "kind": error.kind, "status": error.status}
+    return {"message": error.message, "kind": error.kind, "status": error.status, "step": error.step}
 
 
 def _settled_row(version_id: int, settled: Settled) -> dict[str, Any]:

@@ -341,12 +341,14 @@ steps = Table(
     Column("resolved_by", Text),
 )
 
-# Which version of a child job a version's call step runs.
+# Which version of a child job an attempt of a version's call step runs.
 calls = Table(
     "calls",
     metadata,
     Column("parent_version_id", ForeignKey("versions.id"), primary_key=True),
     Column("path", Text, primary_key=True),
+    # A monitor's retry begins the step anew, and so its child's next version.
+    Column("attempt", Integer, primary_key=True, server_default="1"),
     Column("child_version_id", ForeignKey("versions.id"), nullable=False, unique=True),
     sqlite_with_rowid=False,
 )

@@ -44,6 +44,8 @@ class Call:
     """Set when the step is to give up; wait on it instead of sleeping."""
     from_template: frozenset[str] = frozenset()
     """The inputs (top-level names) whose text came from a template, so from outside."""
+    lead: Callable[[str], str] = lambda name: ""
+    """(input) -> the text that it begins with before anything from outside comes into it."""
     allow_hosts: tuple[str, ...] = ()
     """Private addresses that URLs taken from event data may reach."""
     log: Callable[[str, str], None] = lambda level, message: None

@@ -49,7 +49,20 @@ class Settings(BaseModel):
     )
     user: str | None = Field(default=None, min_length=1, description="who signs in; without it nobody does")
     password: SecretStr | None = Field(default=None, min_length=1, description="the password of `user`")
-    from_: str | None = Field(default=None, alias="from", description="the sender where a step names none")
+    from_: str | None = Field(
+        default=None, alias="from",
+        description="the sender where a step names none; by default `user`, at `host` where that is no address",
+    )
+
+    @property
+    def sender(self) -> str | None:
+        """Who sends where a step does not say; None where nothing tells."""
+        if self.from_ is not None or self.user is None:
+            return self.from_
+        sender = self.user if "@" in self.user else f"{self.user}@{self.host}"
+        with contextlib.suppress(ValueError):
+            return one_address(sender).addr_spec
+        return None
 
     @model_validator(mode="after")
     def _check_sign_in(self) -> Self:
@@ -82,7 +95,7 @@ class Server:
     """A mail server and who signs in to it; each message has a connection of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self.sender = settings.from_
+        self.sender = settings.sender
         self._settings = settings
         self._port = settings.port or PORTS[settings.tls]
         self._context = None if settings.tls == "none" else ssl.create_default_context()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from core.connectors import http_watch, servers
 from core.connectors.declare import Action, Call, Connection, Connector, Effect, Inputs
@@ -60,6 +60,12 @@ class Request(Inputs):
         default_factory=list, description="statuses of 400 and above that are no error, like [404]"
     )
 
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str, info: ValidationInfo) -> str:
+        servers.need_host(url, info.data.get("connection"))
+        return url
+
     @model_validator(mode="after")
     def _check_body(self) -> Self:
         given = ["json_" in self.model_fields_set, self.form is not None, self.text is not None]
@@ -100,6 +106,7 @@ def request(inputs: Request, call: Call) -> dict[str, JsonValue]:
             content=content,
             accept=frozenset(inputs.accept),
             templated="url" in call.from_template,
+            lead=call.lead("url"),
         ),
         wire.Patience(call.timeout, call.canceled, call.allow_hosts),
     )

@@ -6,7 +6,6 @@ import datetime as dt
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -54,9 +53,7 @@ class New(Inputs):
 
     @model_validator(mode="after")
     def _check_url(self) -> Self:
-        parts = urlsplit(self.url)
-        if self.connection is None and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("the URL must be http:// or https:// and a host, or a connection must be named")
+        servers.need_host(self.url, self.connection)
         return self
 
 

@@ -157,7 +157,10 @@ def _asked(
     from core.connectors.salesforce_client import Patience, Request, mapping
 
     org: Org = call.connection
-    request = Request(method, org.rows(inputs.object, *place), params=params or {}, record=record, again=again)
+    request = Request(
+        method, org.rows(inputs.object, *place), params=params or {}, record=record, again=again,
+        headers={} if method == "GET" else {"Idempotency-Key": call.idempotency_key},
+    )
     return mapping(org.send(request, Patience.of_call(call)))
 
 

@@ -36,6 +36,13 @@ ServerUrl = Annotated[str, AfterValidator(_server)]
 """A setting that is the address of a server, perhaps with a path."""
 
 
+def need_host(url: str, connection: str | None) -> None:
+    """Raise ValueError for a URL that names no server where no connection does."""
+    parts = urlsplit(url)
+    if connection is None and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("the URL must be http:// or https:// and a host, or a connection must be named")
+
+
 @functools.cache
 def anonymous() -> Client:
     """Return the client of all requests that name no connection; kept open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.cookiejar
+import re
 import ssl
 import threading
 import time
@@ -43,7 +44,9 @@ class Request:
     accept: frozenset[int] = frozenset()
     """Statuses that are taken as they are."""
     templated: bool = False
-    """Whether the URL came from a template."""
+    """Whether something from outside stands in the URL."""
+    lead: str = field(default="", repr=False)
+    """What a templated URL begins with before anything from outside."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Client:
             headers = httpx.Headers(self._headers)
             headers.update(request.headers)
             built = self._direct.build_request(request.method, url, headers=headers, content=request.content)
-        trusted = self._trusted(url, request)
+            trusted = self._trusted(url, request)
         for _ in range(REDIRECTS + 1):
             answer, following = self._exchange(built, trusted, request, patience, deadline)
             if not following or not request.reads or answer.status in request.accept:
@@ -122,7 +125,7 @@ class Client:
         """Return the one host and port that the recipe or the connection names itself; all others are checked."""
         if self._base:
             return _place(self._base)
-        return None if request.templated else _place(url)
+        return _named(request.lead) if request.templated else _place(url)
 
     @contextlib.contextmanager
     def _built(self, request: Request) -> Iterator[httpx.URL]:
@@ -277,6 +280,13 @@ def _followed(sent: httpx.Request, following: httpx.Request, where: str) -> http
         for name in set(following.headers) - KEPT_ACROSS_HOSTS:
             del following.headers[name]
     return following
+
+
+def _named(lead: str) -> tuple[str, int] | None:
+    """Return the host and port that the beginning of a URL names; None where what follows could still move them."""
+    # Without a mark that ends it, the host goes on; a backslash ends it for some and not for others.
+    found = re.match(r"https?://[^/?#\\\s]+[/?#]", lead, re.IGNORECASE)
+    return _place(httpx.URL(found[0])) if found else None
 
 
 def _place(url: httpx.URL) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -263,7 +263,7 @@ def update_organization(inputs: UpdateOrganization, call: Call) -> JsonValue:
 
 def create_ticket(inputs: CreateTicket, call: Call) -> JsonValue:
     """Create a ticket and return it; with the same idempotency key Zendesk gives the one that it made before."""
-    request = _Request("POST", f"{TICKETS}.json", record={"ticket": inputs.fields()}, key=call.idempotency_key)
+    request = _Request("POST", f"{TICKETS}.json", record={"ticket": inputs.fields()})
     return _written(request, "ticket", call)
 
 
@@ -296,7 +296,7 @@ def _pages(request: _Request, call: Call) -> Iterator[tuple[Answer, dict[str, Js
 
 
 def _written(request: _Request, root: str, call: Call) -> JsonValue:
-    answer = _sent(request, call, _deadline(call))
+    answer = _sent(replace(request, key=call.idempotency_key), call, _deadline(call))
     record = (_mapping(answer) or {}).get(root)
     if not isinstance(record, dict):
         raise AnswerLost(f"{answer.where} answered {servers.status(answer)} without the {root}; it may have acted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from itertools import islice, takewhile
 
 from jinja2 import TemplateSyntaxError, nodes
 
@@ -79,12 +80,13 @@ class Condition(_Expression):
 class Template(_Expression):
     """A string of a recipe, with `{{ … }}` or without; `is_constant` where nothing in it is evaluated."""
 
-    __slots__ = ("_constant", "_single", "is_constant")
+    __slots__ = ("_constant", "_named", "_single", "is_constant")
 
     def __init__(self, source: str) -> None:
         tree = parse(source, bare=False) if is_template(source) else nodes.Template([])
         self._single = _single(tree) is not None
         parts = _parts(tree)
+        self._named = [_names(part) for part in parts or ()]
         texts = [part.data for part in parts or () if isinstance(part, nodes.TemplateData)]
         self.is_constant = parts is not None and len(texts) == len(parts)
         if self.is_constant:
@@ -105,9 +107,21 @@ class Template(_Expression):
         Raises ExpressionError, also for more than MAX_OUTPUT characters."""
         if self.is_constant:
             return self._constant
+        return self._text(context, None)
+
+    def lead(self, context: Mapping[str, object], own: frozenset[str]) -> str:
+        """Return the text that it begins with, up to the first expression over other names than `own`.
+
+        Raises ExpressionError."""
+        if self.is_constant:
+            return self._constant
+        return self._text(context, sum(1 for _ in takewhile(own.issuperset, self._named)))
+
+    def _text(self, context: Mapping[str, object], parts: int | None) -> str:
+        """Return the text of so many of its parts, or of all."""
         run, texts, left = Run(context), [], MAX_OUTPUT
         try:
-            for value in self._root(run):
+            for value in islice(self._root(run), parts):
                 texts.append(to_words(value, run))
                 left -= len(texts[-1])
                 if left < 0:
@@ -122,6 +136,10 @@ def _parts(tree: nodes.Template) -> list[nodes.Expr] | None:
     if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output):
         return tree.body[0].nodes
     return None if tree.body else []
+
+
+def _names(part: nodes.Expr) -> frozenset[str]:
+    return frozenset(name.name for name in nodes.Output([part]).find_all(nodes.Name))
 
 
 def _single(tree: nodes.Template) -> nodes.Expr | None:

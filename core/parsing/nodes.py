@@ -131,7 +131,8 @@ class Problems:
         if self._found:
             found = _ordered(self._found)
             told, rest = found[:MAX_PROBLEMS], found[MAX_PROBLEMS:]
-            raise RecipeProblems([*told, *(replace(one, message=f"and {len(rest)} more problems") for one in rest[:1])])
+            more = [replace(one, message=f"and {len(rest)} more problems") for one in rest[:1]]
+            raise RecipeProblems([*told, *more], self.warnings)
 
 
 def _ordered(problems: Iterable[Problem]) -> list[Problem]:

@@ -47,3 +47,50 @@ def test_the_webhook_of_a_recipe_is_known(workspace):
         'steps: [{set: {a: "{{ trigger.body.order }}"}}]\n'
     )
     assert told(workspace) == ["recipes/sync.yaml:2:12: unknown name 'headerz' in trigger; did you mean 'headers'?"]
+
+
+def test_another_since_than_at_the_first_start_is_wrong(workspace):
+    (workspace.path / "inbox").mkdir()
+    watching = "trigger: {files.new: {path: inbox, since: 2026-01-01}}\nsteps: [{stop: succeeded}, {set: {a: 1}}]\n"
+    workspace.recipe(watching)
+    with workspace.engine(polls=True) as engine:
+        engine.poll_once()
+    assert [line.partition(": ")[2] for line in told(workspace)] == [
+        "warning: this is never reached: step 1 ends the job before it"
+    ]
+    workspace.recipe(watching.replace("2026-01-01", "2026-02-02"))
+    wrong, warned = told(workspace)
+    assert wrong.startswith("recipes/sync.yaml:1:36: 'since' is locked since the recipe first started on ")
+    assert wrong == str(workspace.automation.recipe("sync").problems[0])
+    assert "warning: this is never reached" in warned
+
+
+def test_an_error_hides_no_warning_of_its_file(workspace):
+    workspace.recipe("steps:\n  - stop: succeeded\n  - set: {a: 1}\n  - {action: http.requst}\n")
+    assert [line.partition(": ")[2] for line in told(workspace)] == [
+        "warning: this is never reached: step 1 ends the job before it",
+        "unknown action 'http.requst'; did you mean 'http.request'?",
+    ]
+
+
+def test_a_url_without_a_host_needs_a_connection(workspace):
+    workspace.settings('[connections.api]\ntype = "http"\nbase_url = "https://api.example"\n')
+    workspace.recipe("""steps:
+  - {action: http.request, with: {url: /rel}}
+  - {action: http.request, with: {url: /rel, connection: api}}
+  - {action: http.request, with: {url: "{{ trigger.url }}"}}
+  - {action: http.request, with: {url: "https://api.example/x"}}
+""")
+    rule = "the URL must be http:// or https:// and a host, or a connection must be named"
+    assert told(workspace) == [f"recipes/sync.yaml:3:40: http.request: url: {rule}"]
+
+
+def test_what_may_not_be_empty_is_told_in_our_words(workspace):
+    workspace.settings('[connections.shop]\ntype = "sql"\nurl = "sqlite:///shop.db"\n')
+    workspace.recipe(
+        "steps:\n  - {action: sql.delete, with: {connection: shop, table: a, where: {}}}\n"
+        '  - {action: files.read, with: {path: ""}}\n'
+    )
+    assert [line.split(": ", 1)[1] for line in told(workspace)] == [
+        "sql.delete: where: must not be empty, not {}", "files.read: path: must not be empty, not ''",
+    ]

@@ -283,6 +283,17 @@ def test_a_handler_that_fails_fails_the_job_with_its_own_error(workspace):
     assert said(detail) == {"1": "failed", "1.monitor.1": "failed", "1.on_error.1": "failed"}
 
 
+def test_an_error_that_went_through_others_names_the_step_that_failed(workspace):
+    workspace.recipe("""
+steps:
+  - monitor: [{repeat: "[1]", do: [{action: files.read, with: {path: none}}]}]
+""")
+    detail = workspace.run()
+    assert {step.path: step.error.step for step in detail.steps if step.error} == {
+        "1": "1.monitor.1[0].do.1", "1.monitor.1": "1.monitor.1[0].do.1", "1.monitor.1[0].do.1": "1.monitor.1[0].do.1",
+    }
+
+
 def test_monitors_nest_and_the_inner_one_goes_first(workspace):
     workspace.recipe(f"""
 steps:

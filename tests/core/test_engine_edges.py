@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, unquote, urlencode
+
+import pytest
 
 from data.states import Status, StepStatus
 
@@ -85,6 +89,34 @@ def test_a_job_in_doubt_gives_its_turn_to_the_next(workspace, server):
     first, second = workspace.send({}, {})
     workspace.run_until_idle()
     assert (workspace.status(first), workspace.status(second)) == (Status.IN_DOUBT, Status.SUCCEEDED)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("url", "reached"),
+    [
+        ("http://PLACE/x/{{ trigger.id }}", True),
+        ("{{ props.base }}/y/{{ trigger.id }}", True),
+        ("{{ props.base }}/{{ job.id }}?{{ trigger.id }}", True),
+        ("{{ props.base }}{{ trigger.path }}", False),
+        ("http://{{ trigger.place }}/x", False),
+        ("http://127.0.0.1:{{ trigger.port }}/x", False),
+        ("http://safe.example@{{ trigger.place }}/x", False),
+        ("{% set props = trigger %}{{ props.base }}/x", False),
+        ("{{ 'http:' }}//{{ trigger.place }}/", False),
+    ],
+)
+def test_only_a_host_that_event_data_has_no_part_in_may_be_inside(workspace, server, url, reached):
+    base = server.url.rstrip("/")
+    place = base.removeprefix("http://")
+    workspace.settings(f'[props]\nbase = "{base}"\n')
+    workspace.recipe(f"steps: [{{action: http.request, with: {{url: \"{url.replace('PLACE', place)}\"}}}}]")
+    event = {"id": "@evil.example/7", "path": "/a", "place": place, "port": place.partition(":")[2], "base": base}
+    detail = workspace.run(event)
+    assert (detail.version.error and detail.version.error.kind) == (None if reached else "blocked")
+    assert bool(server.received) is reached
 
 
 # Once
@@ -185,6 +217,53 @@ steps:
     assert "pa" not in recorded.replace("path", "")
     assert detail.steps[0].output == {"text": "token=••••!", "number": 7}
     assert "••••" in detail.version.error.message
+
+
+@pytest.mark.parametrize(
+    "written", ['{env = "API_AUTH"}', '"Bearer canary/5d41+402a"'], ids=["referred", "written out"]
+)
+def test_a_secret_is_masked_in_whatever_form_it_comes(workspace, monkeypatch, written):
+    token = "canary/5d41+402a"
+    monkeypatch.setenv("API_AUTH", f"Bearer {token}")
+    workspace.settings(
+        '[connections.api]\ntype = "http"\nbase_url = "http://127.0.0.1:1"\n'
+        f"headers = {{Authorization = {written}, Accept = \"application/json\"}}\n"
+    )
+    workspace.recipe('steps: [{set: {all: "{{ trigger }}"}}]')
+    told = {
+        "alone": token, "whole": f"Bearer {token}!", "quoted": quote(token, safe=""), "query": urlencode({"t": token}),
+        "lower": quote(token, safe="").lower(), "base64": b64encode(token.encode()).decode(),
+        **{f"inside{n}": b64encode(f"{'u' * n}:{token}:more".encode()).decode() for n in range(3)},
+        "url_base64": urlsafe_b64encode(f"Bearer {token}".encode()).decode(),
+    }
+    kept = {"scheme": "Bearer", "accept": "application/json", "other": b64encode(b"nothing to hide").decode()}
+    output = workspace.run(told | kept).steps[0].output["all"]
+    assert {name: output[name] for name in kept} == kept
+    assert [name for name in told if "••••" not in output[name]] == []
+    assert [name for name in told if token in unquote(output[name])] == []
+
+
+def test_secrets_are_masked_in_the_error_that_a_handler_sends_on(workspace, monkeypatch):
+    monkeypatch.setenv("API_AUTH", "canary-5d41402a")
+    workspace.settings(
+        '[connections.api]\ntype = "http"\nbase_url = "http://127.0.0.1:1"\nheaders = {P = {env = "API_AUTH"}}\n'
+    )
+    for fails in (
+        '{action: command.run, with: {argv: [sh, -c, "echo said canary-5d41402a >&2; exit 1"]}}',
+        '{action: files.read, with: {path: x, parse: "{{ trigger.said }}"}}',
+        '{action: files.read, if: "trigger.said[\'canary-5d41402a\'].x", with: {path: x}}',
+    ):
+        workspace.recipe(f"""
+steps:
+  - monitor: [{fails}]
+    on_error: [{{action: files.append, with: {{path: log, text: "{{{{ error.message }}}}\\n"}}}}]
+""")
+        detail = workspace.run({"said": "canary-5d41402a"})
+        assert detail.version.status is Status.SUCCEEDED
+        assert detail.steps[0].error.message == workspace.lines()[-1]
+    told = "".join(workspace.lines())
+    assert "canary" not in told
+    assert told.count("••••") >= 3
 
 
 def test_a_secret_that_looks_like_data_breaks_no_job(workspace, monkeypatch):

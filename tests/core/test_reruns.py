@@ -258,7 +258,11 @@ def test_refused_because_queued(workspace):
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [("running", "version 1 is running"), ("in_doubt", "settle it first with `jobdeck resolve 1`")]
+    ("status", "says"),
+    [
+        ("running", "version 1 is running"),
+        ("in_doubt", "settle it first with `jobdeck resolve 1 --step PATH --happened|--repeat`"),
+    ],
 )
 def test_refused_because_running_or_in_doubt(workspace, status, says):
     workspace.recipe(GOOD)

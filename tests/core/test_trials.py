@@ -11,6 +11,7 @@ from core.connectors.declare import Effect
 from core.connectors.registry import registry
 from core.errors import NotFound, RecipeProblems, Refused, UsageError
 from core.lock import holder
+from data.database import Database, sqlite_url
 from data.records import JobFilter, Sort
 from data.states import Status, StepStatus
 
@@ -282,6 +283,38 @@ def test_coverage_tells_which_ways_jobs_took_and_which_none(workspace, trials):
     assert [(way.line, way.kind, way.says) for way in found.ways][:2] == [
         (3, "branch", 'if trigger.name == "Ada"'), (3, "branch", "no condition holds"),
     ]
+
+
+def test_coverage_counts_no_version_whose_data_is_gone(workspace, trials):
+    workspace.recipe("retention: 1d\n" + COVERED)
+    workspace.run({"name": "Ada", "rows": [1]})
+    database = Database(sqlite_url(workspace.path / ".jobdeck" / "jobdeck.db"))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE versions SET finished_at = finished_at - 2 * 86400 * 1000000")
+    database.close()
+    second = workspace.run({"name": "Bob", "rows": [2]}).job.id
+    workspace.automation.purge(by="ada")
+    assert ways(workspace)["1", "then"] == (0, None)
+    assert ways(workspace)["1", "none"] == (1, (second, 1))
+    found = workspace.automation.trials.coverage("sync")
+    assert (found.versions, found.all) == (1, True)
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed"])
+def test_an_error_that_is_handled_by_ending_the_job_is_handled(workspace, trials, how):
+    workspace.recipe(
+        "steps:\n  - monitor: [{action: files.read, with: {path: none}}]\n"
+        f"    on_error: [{{stop: {how}, reason: enough}}]\n  - monitor: [{{stop: {how}}}]\n"
+    )
+    detail = workspace.run()
+    assert detail.version.status.value == how
+    monitor = detail.steps[0]
+    assert (monitor.status, monitor.error.kind) == (StepStatus.HANDLED, "file")
+    assert ways(workspace) == {
+        ("1", "passed"): (0, None), ("1", "handled"): (1, (detail.job.id, 1)),
+        ("1.on_error.1", "reached"): (1, (detail.job.id, 1)),
+        ("2", "passed"): (0, None), ("2", "handled"): (0, None), ("2.monitor.1", "reached"): (0, None),
+    }
 
 
 def test_coverage_is_that_of_the_latest_revision(workspace, trials):

@@ -216,6 +216,27 @@ def test_a_failing_trigger_is_a_warning_with_back_off_and_no_failed_job(shop):
     assert shop.workspace.automation.recipe("new").warning is None
 
 
+def test_the_back_off_outlives_the_engine_until_the_recipe_is_mended(shop):
+    shop.execute("DROP TABLE accounts")
+    automation = shop.workspace.automation
+    shop.poll()
+    shop.poll()
+    told = automation.recipe("new")
+    assert told.poll_failures == 2
+    with shop.workspace.engine(polls=True) as engine:
+        engine.tick()
+    # Not due yet: another engine is no reason to ask earlier.
+    assert automation.recipe("new") == told
+    automation.stop_recipe("new", by="ada")
+    automation.start_recipe("new", by="ada")
+    shop.workspace.recipe(WATCH.format(kind="new_or_updated", more=", every: 45s") + STEPS, "changed")
+    with shop.workspace.engine(polls=True) as engine:
+        engine.tick()
+    # Both were polled at once: one was started anew, the other has another file.
+    assert automation.recipe("new").poll_failures == 1
+    assert automation.recipe("changed").poll_failures == 3
+
+
 @dataclass
 class Polled:
     """A poller outside of an engine, whose moments and crashes the test chooses."""

@@ -164,6 +164,12 @@ def _caller(log: Path) -> dict[str, str]:
     return {"work": work, "inner": MANUAL + _append("inner", log)}
 
 
+def _calls_again(log: Path) -> dict[str, str]:
+    called = "      - call: inner\n        with: {number: 1}\n"
+    work = MANUAL + "  - monitor:\n" + called + MISSING + "    retry: {times: 1, wait: 10ms}\n"
+    return {"work": work, "inner": MANUAL + _append("inner", log)}
+
+
 SCENARIOS = {
     "three steps": Scenario(_three_steps, _send_and_run, {"1 1 one": 1, "1 1 two": 1}, fresh=True),
     "monitor with a retry": Scenario(
@@ -176,6 +182,9 @@ SCENARIOS = {
         _three_steps, _cancel_while_it_writes, {"1 1 one": 1, "1 1 two": 1}, canceled=True
     ),
     "a called recipe": Scenario(_caller, _send_and_run, {"2 1 inner": 1, "1 1 after": 1}, jobs=2),
+    "a called recipe with a retry": Scenario(
+        _calls_again, _send_and_run, {"2 1 inner": 1, "2 2 inner": 1}, jobs=2
+    ),
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
 def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(name: str) -> None:
     # A process of its own: it forks, which a process with threads may not.
     done = subprocess.run(
-        [sys.executable, str(CRASH_POINTS), "--json", "--scenario", name], capture_output=True, text=True, timeout=120,
+        [sys.executable, str(CRASH_POINTS), "--json", "--scenario", name], capture_output=True, text=True, timeout=300,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout, done.stderr

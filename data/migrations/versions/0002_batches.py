@@ -100,6 +100,7 @@ def upgrade() -> None:
     _index("latest_by_group", "versions", ["error_group", "job_id", "recipe_id"],
            "latest IS 1 AND error_group IS NOT NULL")
     _index("versions_canceled", "versions", ["id"], "status = 'running' AND canceled_at IS NOT NULL")
+    _calls_by_attempt()
     for name, change in (
         ("update", "UPDATE ON audit"),
         ("delete", "DELETE ON audit"),
@@ -110,3 +111,22 @@ def upgrade() -> None:
             f"CREATE TRIGGER audit_no_{name} BEFORE {change} "
             "BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END"
         )
+
+
+def _calls_by_attempt() -> None:
+    op.create_table(
+        "calls_by_attempt",
+        sa.Column("parent_version_id", sa.Integer(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("child_version_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["child_version_id"], ["versions.id"]),
+        sa.ForeignKeyConstraint(["parent_version_id"], ["versions.id"]),
+        sa.PrimaryKeyConstraint("parent_version_id", "path", "attempt"),
+        sa.UniqueConstraint("child_version_id"),
+        sqlite_with_rowid=False,
+    )
+    columns = "parent_version_id, path, child_version_id"
+    op.execute(f"INSERT INTO calls_by_attempt ({columns}) SELECT {columns} FROM calls")
+    op.drop_table("calls")
+    op.rename_table("calls_by_attempt", "calls")

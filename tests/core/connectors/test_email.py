@@ -265,6 +265,15 @@ def test_somebody_must_send_it(run, serve, connect):
 
 
 @pytest.mark.parametrize(
+    ("user", "sender"),
+    [("ops", "ops@localhost"), ("ann@example.com", "ann@example.com"), ("DOMAIN\\ann", None), ("a b", None)],
+)
+def test_who_signs_in_sends_it_where_nobody_else_is_named(connect, user, sender):
+    client = connect(**{"from": None}, user=user, password=PASSWORD, tls="starttls")
+    assert client.sender == sender
+
+
+@pytest.mark.parametrize(
     "settings",
     [
         {"user": "ops", "tls": "starttls"},

@@ -114,7 +114,11 @@ def connect(tmp_path):
 
 @pytest.fixture
 def request_(run):
-    return lambda inputs, **call: run("http.request", inputs, **call)
+    def request(inputs: dict[str, Any], **call: Any) -> Any:
+        named = {"connection": "api"} if "connection" in call else {}
+        return run("http.request", named | inputs, **call)
+
+    return request
 
 
 @pytest.mark.parametrize(
@@ -208,9 +212,6 @@ def test_where_nobody_answers_nothing_was_sent(request_, url):
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"url": "ftp://host/"}, "must be http"),
-        ({"url": "/path"}, "a connection must be named"),
-        ({"url": "http:///path"}, "must be http"),
         ({"url": "http://a\x00b/"}, "POST"),
         ({"headers": {"X-A": "ü"}}, "HTTP does not allow"),
         ({"headers": {"X-A": "a\r\nX-B: 1"}}, "HTTP does not allow"),
@@ -225,7 +226,13 @@ def test_what_http_cannot_say_is_not_sent(request_, server, inputs, says):
     assert server.seen == []
 
 
-@pytest.mark.parametrize("inputs", [{"json": 1, "text": "a"}, {"method": "TRACE"}, {"accept": [4040]}, {"body": 1}])
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"json": 1, "text": "a"}, {"method": "TRACE"}, {"accept": [4040]}, {"body": 1},
+        {"url": "ftp://host/"}, {"url": "/path"}, {"url": "http:///path"},
+    ],
+)  # fmt: skip
 def test_wrong_inputs_are_refused(request_, inputs):
     with pytest.raises(ValidationError):
         request_({"url": "http://a/", **inputs})
@@ -352,6 +359,37 @@ def test_a_host_from_event_data_cannot_be_inside(request_, server, host):
     port = server.url.rpartition(":")[2]
     with pytest.raises(StepError):
         request_({"url": f"http://{host}:{port}/a"}, from_template=URL)
+    assert server.seen == []
+
+
+HOSTILE = [
+    "", "/", "a", "@evil.example/", "\\@evil.example/", ":80@evil.example/", "//evil.example/", "../../etc", "?a#b",
+    "%2f@evil.example", "\u3002evil.example/", "#@evil.example/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", HOSTILE)
+@pytest.mark.parametrize("end", ["/", "/a/", "?q=", "#"])
+def test_a_host_that_the_recipe_names_to_its_end_may_be_inside_whatever_follows(request_, server, end, rest):
+    request_({"url": server.url + end + rest, "accept": [404]}, from_template=URL, lead=lambda name: server.url + end)
+    assert {seen["host"] for seen in server.seen} == {server.url.removeprefix("http://")}
+
+
+@pytest.mark.parametrize(
+    ("lead", "rest"),
+    [
+        ("", "URL/a"), ("http://", "PLACE/a"), ("http:", "//PLACE/a"), ("HOST", ":PORT/a"), ("HOST:", "PORT/a"),
+        ("http://public.example@", "PLACE/a"), ("http://user:", "word@PLACE/a"), ("URL", "/a"), ("URL\\", "/a"),
+        ("http://public.example", "@PLACE/"), ("http://public.example\\@", "PLACE/"), ("http:/", "/PLACE/a"),
+    ],
+)  # fmt: skip
+def test_a_host_that_event_data_could_move_cannot_be_inside(request_, server, lead, rest):
+    place = server.url.removeprefix("http://")
+    for name, text in {"URL": server.url, "PLACE": place, "PORT": place.partition(":")[2]}.items():
+        lead, rest = lead.replace(name, text), rest.replace(name, text)
+    lead = lead.replace("HOST", "http://127.0.0.1")
+    with pytest.raises(StepError):
+        request_({"url": lead + rest}, from_template=URL, lead=lambda name: lead)
     assert server.seen == []
 
 

@@ -242,6 +242,7 @@ def test_records_are_created_read_and_updated(act, crm):
     assert act(crm, "update", {"id": id[:15], "fields": {"Website": None}}) == {"Id": id[:15], "Website": None}
     assert act(crm, "get", {"id": id, "fields": ["Name", "Website"]}) == {"Name": "Acme", "Website": None}
     assert act(crm, "get", {"id": id})["CreatedDate"] == "2026-02-02T02:40:00.000+0000"
+    assert [one["idempotency_key"] for one in crm.asked("/sobjects/Account")] == ["key-1", "key-1", None, None]
 
 
 @pytest.mark.parametrize("value", ["17", "a/b", "50% & more?#", "ünïcode", 17])

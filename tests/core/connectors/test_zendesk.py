@@ -195,10 +195,13 @@ def test_the_same_key_makes_one_ticket(do, desk):
     assert desk.keys() == ["key-1", "key-1", "key-2"]
 
 
-def test_only_tickets_are_sent_with_a_key(do, desk):
+def test_every_write_is_sent_with_the_key_and_no_read_is(do, desk):
     made = do("create_organization", name="Acme")
     do("update_organization", id=made["id"], name="Acme Ltd")
-    assert desk.keys() == [None, None]
+    do("search_organizations", name="Acme Ltd")
+    ticket = do("create_ticket", comment="Help", call={"idempotency_key": "key-2"})
+    do("update_ticket", id=ticket["id"], priority="low")
+    assert desk.keys() == ["key-1", "key-1", None, "key-2", "key-1"]
 
 
 # Inputs
