@@ -339,13 +339,13 @@ def test_a_rerun_that_was_planned_before_the_purge_is_refused_too(workspace, mon
     workspace.run({"name": "a"}, {"name": "b"})
     age(workspace, 31, 1)
     automation = workspace.automation
-    queue = automation._queue
+    queue = automation._planner._begun
 
     def beaten(*given: Any) -> Any:
         purge(workspace)
         return queue(*given)
 
-    monkeypatch.setattr(automation, "_queue", beaten)
+    monkeypatch.setattr(automation._planner, "_begun", beaten)
     done = workspace.rerun(1, 2)
     assert done.requested == (2,)
     assert [(one.id, one.code) for one in done.refused] == [(1, "trigger_expired")]
@@ -353,7 +353,8 @@ def test_a_rerun_that_was_planned_before_the_purge_is_refused_too(workspace, mon
 
 def test_a_purge_during_a_bulk_rerun_takes_whole_jobs_and_no_open_one(workspace, monkeypatch):
     monkeypatch.setattr(data.purge, "BATCH", 5)
-    monkeypatch.setattr("core.automation.CHUNK", 10)
+    monkeypatch.setattr("core.batches.CHUNK", 10)
+    workspace.settings("[rerun]\nnote_above = 1000\n")
     workspace.recipe(WORKS)
     jobs = 400
     workspace.automation.send("sync", ({"name": str(number)} for number in range(jobs)), by="ada")

@@ -81,7 +81,7 @@ def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() ->
 @pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "tree", "lines", "screen"),
                                     ("detail", "json", "lines", "screen"), ("history", "lines", "screen"),
                                     ("diff", "tree", "lines", "screen"), ("errors", "lines", "screen", "global"),
-                                    ("batch", "lines", "screen", "global")])  # fmt: skip
+                                    ("batch", "lines", "screen")])  # fmt: skip
 def test_no_key_means_two_things_in_one_place(places: tuple[str, ...]) -> None:
     keys = [key for action in actions(*places) for key in action.keys]
     twice = {key for key in keys if keys.count(key) > 1}
