@@ -47,6 +47,11 @@ class Release:
     most: int | None
 
 
+def watched(batch: Batch) -> bool:
+    """Return whether failures are to pause a batch."""
+    return batch.stop_failures is not None or batch.stop_share is not None
+
+
 def judged(batch: Batch, ended: int, failed: int, new_group: str | None) -> Pause | Release:
     """Return what is next for a batch that runs: `ended` and `failed` since it was last resumed, of which one failed in
     a way that nothing had before.
@@ -54,13 +59,12 @@ def judged(batch: Batch, ended: int, failed: int, new_group: str | None) -> Paus
     A new kind of error pauses it only where failures are to.
     """
     counts = batch.counts
-    watched = batch.stop_failures is not None or batch.stop_share is not None
     if batch.stop_failures is not None and failed >= batch.stop_failures:
         return Pause(f"{failed} of {ended} failed, {batch.stop_failures} are enough to stop")
     enough = ended >= JUDGED_AFTER or ended >= counts.jobs - counts.refused
     if batch.stop_share is not None and enough and failed >= batch.stop_share * ended > 0:
         return Pause(f"{failed} of {ended} failed, {batch.stop_share:.0%} are enough to stop")
-    if watched and new_group is not None:
+    if watched(batch) and new_group is not None:
         return Pause(f"a job failed with an error that was never seen before: group {new_group}")
     begun = counts.queued + counts.running + counts.ended
     if batch.canary is not None:
@@ -166,11 +170,11 @@ def _not_moved(batch: Batch, verb: str) -> Refused:
 # Carried on, by whoever works on it
 
 
-def queue_chunk(connection: Any, batch_id: int, standings: Callable[[], Mapping[str, Standing]]) -> bool:
+def queue_chunk(connection: Any, batch_id: int, standings: Mapping[str, Standing]) -> bool:
     """Queue the next jobs of a batch's list, refuse those that have moved meanwhile; return whether more are left."""
     late, more = store.queue_next(connection, batch_id, CHUNK)
     if late:
-        store.refuse_late(connection, batch_id, late_refusals(connection, late, standings()))
+        store.refuse_late(connection, batch_id, late_refusals(connection, late, standings))
     return more
 
 

@@ -8,13 +8,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from core.batches import WINDOW, Pause, cancel_chunk, judged, queue_chunk
+from core.batches import WINDOW, Pause, cancel_chunk, judged, queue_chunk, watched
 from core.reruns import Standing
 from data import batches as store
 from data.database import Database
 from data.records import Batch
 from data.states import BatchStatus
 from data.writer import Writer
+
+LOOK_EVERY_S = 0.05
+"""How often a batch is looked at: its window is wide enough for so long."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,24 +36,39 @@ class Feeder:
         self._clock = clock
         self._credit: dict[int, tuple[float, float]] = {}
         """By batch: jobs that its rate allows now, and when that was reckoned."""
+        self._looked: dict[int, float] = {}
 
     def feed(self) -> float | None:
         """Carry every batch on by one step; return in how many seconds another is due though nothing moves."""
         with self._database.read() as connection:
-            ids = store.open_ids(connection)
-        dues = [due for id in ids if (due := self._carry_on(id)) is not None]
-        for gone in self._credit.keys() - set(ids):
-            del self._credit[gone]
+            open_ = store.open_ids(connection)
+        dues = [due for id, order in open_.items() if (due := self._due(id, order)) is not None]
+        for kept in (self._credit, self._looked):
+            for gone in kept.keys() - open_.keys():
+                del kept[gone]
         return min(dues, default=None)
+
+    def _due(self, batch_id: int, order: str) -> float | None:
+        """Carry a batch on, if that is not too soon: counting its jobs takes the longer, the more they are."""
+        if order == "strict":
+            with self._database.read() as connection:
+                if store.any_gone(connection, batch_id):
+                    return None
+        elif (rest := self._looked.get(batch_id, float("-inf")) + LOOK_EVERY_S - self._clock()) > 0:
+            return rest
+        self._looked[batch_id] = self._clock()
+        return self._carry_on(batch_id)
 
     def _carry_on(self, batch_id: int) -> float | None:
         with self._database.read() as connection:
             batch = store.batch(connection, batch_id)
             if batch is None:
                 return None
-            verdict = judged(batch, *store.since_resumed(connection, batch))
+            failures = store.since_resumed(connection, batch) if watched(batch) else (0, 0, None)
+        verdict = judged(batch, *failures)
         if not batch.whole:
-            self._writer.call(lambda connection: queue_chunk(connection, batch_id, self._standings))
+            standings = self._standings()
+            self._writer.call(lambda connection: queue_chunk(connection, batch_id, standings))
             return 0.0
         if batch.status is BatchStatus.CANCELED:
             by = batch.canceled_by or ""

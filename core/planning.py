@@ -178,7 +178,9 @@ class Planner:
             return batch_id
 
         batch_id = self._write(freeze)
-        while self._write(lambda connection: queue_chunk(connection, batch_id, self.standings)):
+        # Looked up outside of the transactions: it may store a changed recipe.
+        standings = self.standings()
+        while self._write(lambda connection: queue_chunk(connection, batch_id, standings)):
             pass
         with self._database.read() as connection:
             refused = batches.refusals(connection, batch_id)

@@ -286,9 +286,16 @@ def any_under_way(connection: Connection) -> bool:
 _OPEN = batches.c.finished_at.is_(None)
 
 
-def open_ids(connection: Connection) -> list[int]:
-    """Return the batches that have not ended, in the order in which they were asked for."""
-    return list(connection.execute(select(batches.c.id).where(_OPEN).order_by(batches.c.id)).scalars())
+def open_ids(connection: Connection) -> dict[int, str]:
+    """Return the batches that have not ended, in the order in which they were asked for, each with its own order."""
+    rows = connection.execute(select(batches.c.id, batches.c.order).where(_OPEN).order_by(batches.c.id))
+    return {row[0]: row[1] for row in rows}
+
+
+def any_gone(connection: Connection, batch_id: int) -> bool:
+    """Return whether a version that a batch has let go has not ended yet; cheap, however many jobs it has."""
+    gone = select(versions.c.id).where(versions.c.batch_id == batch_id, _ACTIVE, versions.c.waits.is_(False))
+    return connection.execute(gone.limit(1)).first() is not None
 
 
 def all_ids(connection: Connection, limit: int | None = None) -> list[int]:
