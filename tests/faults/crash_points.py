@@ -106,6 +106,17 @@ def _rerun_too(workspace: Path) -> None:
     _run_engine(workspace)
 
 
+def _rerun_both(workspace: Path) -> None:
+    with Automation(workspace) as automation:
+        automation.send("work", [{"number": 1}, {"number": 2}], key="trigger.number", by="test")
+    _run_engine(workspace)
+    with Automation(workspace) as automation:
+        doubted = any(automation.job(id).status is Status.IN_DOUBT for id in (1, 2))
+        if not doubted and not automation.batches.all():
+            automation.rerun(Selection(ids=(1, 2)), by="test")
+    _run_engine(workspace)
+
+
 def _cancel_while_it_writes(workspace: Path) -> None:
     append = actions()["files.append"]
     write = append.run
@@ -155,6 +166,10 @@ def _twice(log: Path) -> dict[str, str]:
     return {"work": MANUAL + _append("each", log) + _once(log)}
 
 
+def _each(log: Path) -> dict[str, str]:
+    return {"work": MANUAL + _append("each", log)}
+
+
 def _folder(log: Path) -> dict[str, str]:
     return {"work": "trigger:\n  files.new: {path: inbox, glob: '*.csv', parse: csv}\nsteps:\n" + _append("one", log)}
 
@@ -177,6 +192,9 @@ SCENARIOS = {
         repeated=frozenset({"each"}),
     ),
     "rerun in place": Scenario(_twice, _rerun_too, {"1 1 each": 1, "1 any once": 1, "1 2 each": 1}),
+    "a bulk rerun": Scenario(
+        _each, _rerun_both, {f"{job} {version} each": 1 for job in (1, 2) for version in (1, 2)}, jobs=2
+    ),
     "files that appear": Scenario(_folder, _poll, {"1 1 one": 1, "2 1 one": 1}, jobs=2, prepare=_drop_files),
     "canceled while it writes": Scenario(
         _three_steps, _cancel_while_it_writes, {"1 1 one": 1, "1 1 two": 1}, canceled=True
