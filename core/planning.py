@@ -269,7 +269,7 @@ def _changes(
     for (name, ran_id, will_run_id), number in sorted(counted.items(), key=lambda one: -one[1]):
         ran, will_run = (None if ran_id is None else revision(ran_id)), revision(will_run_id)
         diff = () if ran is None or ran.id == will_run.id else unified(ran, will_run)
-        found.append(RevisionChange(name, ran and ran.number, will_run.number, number, diff))
+        found.append(RevisionChange(name, ran.number if ran else None, will_run.number, number, diff))
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from data import coverage
 from data import jobs as store
 from data import recipes as recipe_store
 from data import rehearsals as kept_store
+from data.audit import note_act
 from data.database import Database
 from data.records import Error, Job, JsonValue, RecipeState, Revision, StepRecord, Version
 from data.report import jobs_of
@@ -142,7 +143,7 @@ class Rehearsing:
             if made is None:
                 raise Refused("trigger_expired", f"retention removed the data of job {job.id} while it was rehearsed")
             note = f"rehearsal {made}: {job.id}.{latest.number} through r{ran.revision}: {ran.status.value}"
-            recipe_store.note_act(connection, by, "rehearse", f"job {job.id}", note)
+            note_act(connection, by, "rehearse", f"job {job.id}", note)
         return made
 
 

@@ -35,7 +35,7 @@ class BatchScreen(DeckScreen):
 
     def __init__(self, batch_id: int) -> None:
         super().__init__()
-        self._id = batch_id
+        self._number = batch_id
         self._batch: Batch | None = None
         self._wanted = FILTERS[0]
 
@@ -45,7 +45,7 @@ class BatchScreen(DeckScreen):
         yield TextLines(self._open)
 
     def place(self) -> str:
-        return f"activity > batch {self._id}"
+        return f"activity > batch {self._number}"
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one(TextLines))
@@ -53,10 +53,10 @@ class BatchScreen(DeckScreen):
     async def reload(self) -> None:
         """Read the batch and its results anew."""
         batches = self.deck.automation.batches
-        self._batch = await self.read(batches.get, self._id)
+        self._batch = await self.read(batches.get, self._number)
         wanted = self._wanted
         rows = await self.read(
-            lambda: result_rows((job for job in batches.jobs(self._id) if shows(wanted, job)), SHOWN)
+            lambda: result_rows((job for job in batches.jobs(self._number) if shows(wanted, job)), SHOWN)
         )
         self.query_one("#facts", Bar).show(Text("\n").join(batch_facts(self._batch)))
         heading = "  " + RESULTS_HEADING + ("" if wanted == FILTERS[0] else f" — {wanted} only")
@@ -74,7 +74,7 @@ class BatchScreen(DeckScreen):
         if self._batch is None:
             return "the batch is being read"
         if action in ("batch_run", "cancel_batch", "batch_rate") and self._batch.finished_at is not None:
-            return f"batch {self._id} has ended"
+            return f"batch {self._number} has ended"
         if action == "retry_failed" and not self._batch.counts.failed:
             return "none of its jobs has failed"
         return None
@@ -127,14 +127,14 @@ class BatchScreen(DeckScreen):
             self.act(self._retry())
 
     async def _retry(self) -> None:
-        ids = await self.read(self.deck.automation.batches.failed, self._id)
-        done = await self.rerun(Selection(ids=ids), note=f"failed in batch {self._id}")
+        ids = await self.read(self.deck.automation.batches.failed, self._number)
+        done = await self.rerun(Selection(ids=ids), note=f"failed in batch {self._number}")
         if done is not None:
             self.deck.say(f"{count(len(done.requested), 'job')} run again" + _as(done.batch))
 
     def action_copy_command(self) -> None:
         """Copy the command that shows the same."""
-        self.deck.copy(f"jobdeck batch show {self._id}")
+        self.deck.copy(f"jobdeck batch show {self._number}")
 
 
 def _as(batch: int | None) -> str:
