@@ -316,7 +316,6 @@ def _recipe(
     return [*where, column.not_in(without)] if without else where
 
 
-
 # Scalar subqueries: unlike a join they leave it to the outer table to give the order.
 
 

@@ -85,7 +85,7 @@ class Report:
             return self._known_count
 
     def has_more_than(self, number: int) -> bool:
-        """Return whether there are more jobs than `number`; where there are, it takes no longer than finding so many."""
+        """Return whether there are more jobs than `number`; it takes no longer than finding so many."""
         with self._reading() as reading:
             return reading.has_more_than(number)
 

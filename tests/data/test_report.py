@@ -255,7 +255,8 @@ def test_a_place_is_held_when_its_job_moves_in_the_order(tmp_path: Path) -> None
         before = report.rows(100, 60)
         moved = before[30]
         with database.write() as connection:
-            connection.exec_driver_sql("UPDATE versions SET finished_at = 0 WHERE latest IS 1 AND job_id = ?", (moved.id,))
+            connection.exec_driver_sql(
+                "UPDATE versions SET finished_at = 0 WHERE latest IS 1 AND job_id = ?", (moved.id,))
         around, above = report.near(moved, 10, 10, held=True)
         assert ids(around) == ids(before[20:30] + before[31:41])
         around, above = report.near(moved, 10, 10)

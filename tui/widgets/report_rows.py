@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from textual import events
 from textual.message import Message
@@ -18,12 +18,25 @@ from data.records import Job, JobFilter, Sort, Stopped
 if TYPE_CHECKING:
     from core.automation import Report
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 BLOCK = 128
 """Rows that are fetched on each side of where the cursor goes; more where the screen has more lines."""
 UNPLACED = 1 << 40
 """Stands for the position of a row while its place in the report is being looked up."""
 ANCHORS_SHARE = 20
 """Anchors are collected anew at most in this part of the time."""
+SOON = 0.3
+"""Seconds after which it is told that there are many, while they are being counted."""
+MANY = 50_000
+
+
+def _running(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    """Return what `call` will return, from a thread; its error is known even if nobody waits for it any more."""
+    future = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
 
 
 @dataclass(slots=True)
@@ -85,9 +98,15 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self.sort = Sort()
         self.total: int | None = None
         """How many jobs the filter shows; None while they are being counted."""
+        self.at_least: int | None = None
+        """How many it shows at the least, while that is all that is known."""
         self.everything: int | None = None
         """How many jobs there are."""
         self.paused = False
+        self.follow = True
+        """Whether the screen goes with the cursor's job when its place in the order changes, or holds its place."""
+        self.trouble = False
+        """Whether the last read failed."""
 
     # What a subclass does
 
@@ -109,6 +128,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     def current(self) -> Job | None:
         """The job under the cursor."""
         return self._window.at(self._cursor)
+
+    @property
+    def at_top(self) -> bool:
+        """Whether the cursor is on the first row."""
+        return self._cursor == 0
 
     @property
     def new(self) -> int:
@@ -136,22 +160,29 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             # Another view was asked for meanwhile.
             return
         except JobdeckError as error:
+            self.trouble = True
             self.app.notify(str(error), severity="error")
+            self._tell()
 
-    def change(self, filter: JobFilter, sort: Sort) -> None:
-        """Show another filter or order, as soon as its rows were read; the cursor stays on its job if it is in it."""
+    def change(self, filter: JobFilter, sort: Sort, on: int | None = None) -> None:
+        """Show another filter or order, as soon as its rows were read; the cursor stays on its job if it is in it.
+
+        Where there is no job under the cursor it goes on the one whose id is `on`.
+        """
         if self._report is not None:
             self._report.stop()
         report = self._report = self._open(filter, sort)
         self.filter, self.sort, self.total, self._seen = filter, sort, None, None
-        self._wanted = None
+        self._wanted = self.at_least = None
         self.view_changed()
         self._tell()
         # Now, because keys that follow are meant for what will be shown.
-        self._work(self._view(report, self.current, self._cursor - self._top), "view")
+        self._work(self._view(report, self.current, self._cursor - self._top, on), "view")
 
-    async def _view(self, report: Report, kept: Job | None, line: int) -> None:
+    async def _view(self, report: Report, kept: Job | None, line: int, on: int | None) -> None:
         async with self._lock:
+            if kept is None and on is not None:
+                kept = await asyncio.to_thread(report.job, on)
             rows, above = await self._near_or_top(report, kept, each=self._block)
             if report is not self._report:
                 return
@@ -190,6 +221,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         That one's position is the one of `kept` so far, unless another is given. The cursor, and where keys that were
         pressed while the rows were read have sent it, keep their distance from it.
         """
+        self.trouble = False
         found = None if kept is None else self._window.find(kept.id)
         before = self._cursor if found is None else found
         first = 0 if above < each else max((before if position is None else position) - above, 1)
@@ -204,7 +236,8 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         """Return rows around a job, or the first ones; `stay`: around its place even if it left the report."""
         try:
             if kept is not None:
-                rows, above = await asyncio.to_thread(report.near, kept, each, each)
+                held = stay and not self.follow
+                rows, above = await asyncio.to_thread(report.near, kept, each, each, held=held)
                 if rows and (stay or (above < len(rows) and rows[above].id == kept.id)):
                     return rows, min(above, len(rows) - 1)
             return await asyncio.to_thread(report.rows, 0, each), 0
@@ -233,7 +266,10 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._tell()
 
     async def _count(self, report: Report) -> None:
-        total = await asyncio.to_thread(report.count)
+        counting = _running(report.count)
+        if self.total is None:
+            await self._count_some(report, counting)
+        total = await counting
         everything = await asyncio.to_thread(self._open(JobFilter(), Sort("id")).count)
         if report is not self._report:
             return
@@ -242,6 +278,17 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             self._seen = total
         await self.counted()
         self._tell()
+
+    async def _count_some(self, report: Report, counting: asyncio.Future[int]) -> None:
+        """Tell that there are many, if that is known before they are counted."""
+        if (await asyncio.wait({counting}, timeout=SOON))[0]:
+            return
+        many = _running(report.has_more_than, MANY)
+        await asyncio.wait({counting, many}, return_when=asyncio.FIRST_COMPLETED)
+        known = many.done() and not counting.done() and many.exception() is None
+        if known and many.result() and report is self._report:
+            self.at_least = MANY
+            self._tell()
 
     async def _anchor(self, report: Report) -> None:
         began = time.monotonic()
