@@ -55,7 +55,7 @@ class ColumnsScreen(DeckScreen):
 
     def action_column_state(self) -> None:
         """Show the column always, never, or as there is room."""
-        self._choose(self._chosen.turned(self._id()))
+        self._choose(self._chosen.turned(self._under_cursor()))
 
     def action_column_earlier(self) -> None:
         """Move the column to the left."""
@@ -66,13 +66,13 @@ class ColumnsScreen(DeckScreen):
         self._move(1)
 
     def _move(self, step: int) -> None:
-        self._choose(self._chosen.moved(self._id(), step, arranged(self._columns, self._chosen)))
+        self._choose(self._chosen.moved(self._under_cursor(), step, arranged(self._columns, self._chosen)))
 
     def action_columns_reset(self) -> None:
         """Have all columns as they were at first."""
         self._choose(Arrangement())
 
-    def _id(self) -> str:
+    def _under_cursor(self) -> str:
         return str(self.query_one(TextLines).current)
 
 

@@ -44,6 +44,8 @@ FIRST_RUN = 'No jobs yet. a starts the engine; jobdeck send RECIPE FILE hands it
 NONE_FOUND = "No job matches. Esc shows all again."
 READING = "Reading the jobs… Esc shows all again, Ctrl+Q quits."
 UNREAD = "The jobs could not be read: the line below says why. Ctrl+R reads again."
+LEAST_FILTER = 8
+"""Cells that the filter has in the line over the table, however long the rest."""
 _MOVING = frozenset({"status", "started_at", "finished_at", "duration_ms", "versions", "error"})
 """Orders in which a job changes its place."""
 
@@ -303,15 +305,23 @@ class ReportScreen(ReportFiles):
 
 
 def told(table: JobTable, width: int) -> Text:
-    """Return the one line over the table: filter, counts, order, marks, what is new."""
+    """Return the one line over the table: filter, counts, order, marks, what is new.
+
+    Where that is too long, without the order, which the titles show too; then with less of the filter.
+    """
     total = f"{table.total:,}" if table.total is not None else _uncounted(table)
     if table.filter != JobFilter() and table.everything is not None:
         total += f" of {count(table.everything, 'job')}"
     else:
         total += " job" if total == "1" else " jobs"
-    text = Text.assemble((described(table.filter), "bold"), f" — {total} · {ordered(table.sort)}")
+    filter, order = Text(described(table.filter), style="bold"), f" · {ordered(table.sort)}"
+    rest = Text(f" — {total}")
     for part in _states(table):
-        text.append(" · ").append(part, style="bold")
+        rest.append(" · ").append(part, style="bold")
+    if filter.cell_len + rest.cell_len + len(order) <= width:
+        rest = Text.assemble(rest[: len(total) + 3], order, rest[len(total) + 3 :])
+    filter.truncate(max(width - rest.cell_len, LEAST_FILTER), overflow="ellipsis")
+    text = filter.append_text(rest)
     text.truncate(max(width, 1), overflow="ellipsis")
     return text
 

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -192,7 +193,7 @@ class ReportFiles(DeckScreen):
                 self.deck.say(str(error), error=True)
                 answer = prompt.ask(question, text)
                 continue
-            there = Text(f"{safe(str(path))} is there already. Write over it?", style="bold")
+            there = Text(f"{self._named(path)} is there already. Write over it?", style="bold")
             if path.exists() and await self.ask([there], Choice(CONFIRM, "write over it")) is None:
                 answer = prompt.ask(question, text)
                 continue
@@ -216,14 +217,19 @@ class ReportFiles(DeckScreen):
         try:
             await asyncio.to_thread(lambda: export.write(automation.jobs(filter, sort)))
         except Abandoned:
-            self.deck.say(f"stopped: {safe(str(export.path))} was not written")
+            self.deck.say(f"stopped: {self._named(export.path)} was not written")
         except (OSError, JobdeckError) as error:
-            self.deck.say(f"{safe(str(export.path))} could not be written: {error}", error=True)
+            self.deck.say(f"{self._named(export.path)} could not be written: {error}", error=True)
         else:
             took = time.monotonic() - began
-            self.deck.say(f"wrote {count(export.written, 'job')} to {safe(str(export.path))} in {took:.1f} s")
+            self.deck.say(f"wrote {count(export.written, 'job')} to {self._named(export.path)} in {took:.1f} s")
         finally:
             self._export = None
+
+    def _named(self, path: Path) -> str:
+        """Return a file's name as people look for it: from the workspace on, if it is in there."""
+        workspace = self.deck.automation.workspace
+        return safe(str(path.relative_to(workspace) if path.is_relative_to(workspace) else path))
 
     async def _count_export(self, filter: JobFilter) -> None:
         self._export_total = await asyncio.to_thread(self.deck.automation.report(filter, Sort("id")).count)

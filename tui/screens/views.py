@@ -90,11 +90,11 @@ class ViewsScreen(DeckScreen):
         rows = [(name, _line(name, view, self._counts.get(name))) for name, view in self._views.items()]
         self.query_one(TextLines).show(rows or [("", Text(NONE))])
 
-    def _name(self) -> str:
+    def _under_cursor(self) -> str:
         return str(self.query_one(TextLines).current or "")
 
     def _open(self) -> None:
-        if (view := self._views.get(self._name())) is not None:
+        if (view := self._views.get(self._under_cursor())) is not None:
             self.action_back()
             self._opened(view.now())
 
@@ -114,8 +114,8 @@ class ViewsScreen(DeckScreen):
 
     def action_view_delete(self) -> None:
         """Ask, and delete the view under the cursor."""
-        if self._name() in self._views:
-            self.act(self._delete(self._name()))
+        if self._under_cursor() in self._views:
+            self.act(self._delete(self._under_cursor()))
 
     async def _delete(self, name: str) -> None:
         question = Text(f"Delete the saved view {safe(name)}? The jobs stay.", style="bold")

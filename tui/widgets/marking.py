@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.automation import Report
 
 LONGEST_RANGE = 20_000
-NOT_AMONG = "all that a filter shows are marked, and this job is not among them; U takes those marks away"
+NOT_AMONG = "this is none of the jobs that a filter marked; U takes those marks away"
 
 
 class MarkedRows(ReportRows, can_focus=True, inherit_bindings=False):

@@ -305,7 +305,9 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._fixed = fixed
         end = self._end if self._window.placed or not fixed else self.total
         self._wanted = max(position if end is None else min(position, end - 1), 0)
-        if self._at_hand(self._wanted):
+        # The first row of a view that was not read yet is another than that of the one before.
+        meant = not fixed or self._window.report is self._report
+        if meant and self._at_hand(self._wanted):
             self._place(self._wanted)
             self._wanted = None
         # One read at a time: keys typed meanwhile only move the aim.
