@@ -85,7 +85,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("took", "took", lambda job, _: elapsed(job.duration_ms), "duration_ms", 11, 9, 9, right=True),
     Column("versions", "v", lambda job, _: str(job.versions), "versions", 6, 2, 4, right=True),
     Column("trail", "trail", lambda job, _: _trail(job), None, 10, 5, 8),
-    Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=34),
+    Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=20),
     Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 13, 12, 24),
     Column("expires", "expires", kept.cell, None, 12, 7, 40),
     Column("report", "report", lambda job, _: _report(job), None, 15, 20, 80),

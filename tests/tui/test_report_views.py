@@ -457,7 +457,7 @@ async def test_the_view_that_was_left_is_there_again(stub: Stub) -> None:
         await go_to(seen, "status")
         await seen.press("T", *"2d", "enter")
         await seen.sees("since ")
-        seen.table.arrange(Arrangement(hidden=frozenset({"recipe"})))
+        seen.table.choose_columns(Arrangement(hidden=frozenset({"recipe"})))
         await seen.press("j", "j")
         job = seen.cursor[0]
     stored = json.loads((stub.workspace / views.LEFT).read_text())

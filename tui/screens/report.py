@@ -296,7 +296,7 @@ class ReportScreen(ReportFiles):
     def action_columns(self) -> None:
         """Choose and order the columns."""
         table = self.table
-        self.app.push_screen(ColumnsScreen(table.columns, table.arrangement, table.arrange))
+        self.app.push_screen(ColumnsScreen(table.columns, table.arrangement, table.choose_columns))
 
     def _job(self) -> Job | None:
         if self.table.current is None:

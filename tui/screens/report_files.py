@@ -128,7 +128,7 @@ class ReportFiles(DeckScreen):
         table = self.table
         table.remember()
         table.one_change = True
-        table.arrange(view.columns)
+        table.choose_columns(view.columns)
         table.change(view.filter, view.sort)
         table.one_change = False
 
@@ -172,6 +172,9 @@ class ReportFiles(DeckScreen):
             self.act(self._stop_export(self._export), group="export")
             return
         table = self.table
+        if not table.marks and table.total == 0:
+            self.deck.say("there is no job to write; Esc shows all again")
+            return
         filter = table.marks.as_filter() if table.marks else table.filter
         which = "the marked jobs" if table.marks else f"the jobs shown ({described(filter)})"
         question = f"Write {which} to which .csv, .jsonl or .json?"
@@ -198,10 +201,13 @@ class ReportFiles(DeckScreen):
                 answer = prompt.ask(question, text)
                 continue
             if self._export is None:
-                self._export = Export(path, partial(asyncio.get_running_loop().call_soon_threadsafe, self._progress))
+                self._export = Export(path, partial(self._told_from_thread, asyncio.get_running_loop()))
                 # In a group of its own, so that the question whether to stop it can be asked meanwhile.
                 self.act(self._write(self._export, filter, self.table.sort), group="writing")
             return
+
+    def _told_from_thread(self, loop: asyncio.AbstractEventLoop, written: int) -> None:
+        loop.call_soon_threadsafe(self._progress, written)
 
     def _progress(self, written: int) -> None:
         export = self._export

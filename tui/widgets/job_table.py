@@ -20,7 +20,8 @@ from tui.filters import no_second
 from tui.marks import Marks
 from tui.text import safe
 from tui.widgets.marking import MarkedRows
-from tui.widgets.report_rows import BLOCK, Window
+from tui.widgets.report_rows import BLOCK
+from tui.widgets.window import Window
 from tui.words import ARROWS, WORDS, unicode_output
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
             self.remember()
         super().change(filter, sort, on)
 
-    def arrange(self, arrangement: Arrangement) -> None:
+    def choose_columns(self, arrangement: Arrangement) -> None:
         """Show other columns, or in another order."""
         if arrangement != self.arrangement:
             self.remember()
@@ -324,7 +325,7 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         """Hold what is on the screen while jobs come and go, or go on."""
         self.paused = not self.paused
         if self.paused:
-            self._seen = self.total
+            self._see_all()
         else:
             self._work(self.reload(), "resume")
         self._tell()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from data.records import Job, JobFilter, Sort
 from tui.filters import both
 from tui.marks import Marks, shows
-from tui.widgets.report_rows import ReportRows
+from tui.widgets.moving import MovingRows
 
 if TYPE_CHECKING:
     from core.automation import Report
@@ -19,7 +19,7 @@ LONGEST_RANGE = 20_000
 NOT_AMONG = "this is none of the jobs that a filter marked; U takes those marks away"
 
 
-class MarkedRows(ReportRows, can_focus=True, inherit_bindings=False):
+class MarkedRows(MovingRows, can_focus=True, inherit_bindings=False):
     """A report in which jobs are marked; marks stay on their jobs under every filter and order."""
 
     def __init__(
@@ -80,7 +80,7 @@ class MarkedRows(ReportRows, can_focus=True, inherit_bindings=False):
         whole = marks.as_filter()
         marked = len(marks.ids) if marks.filter is None else await self._number(whole)
         inside = both(whole, filter)
-        outside = 0
+        outside: int | None = 0
         if filter not in (whole, JobFilter()):
             outside = None if inside is None else marked - await self._number(inside)
         if marks is self.marks and filter == self.filter:

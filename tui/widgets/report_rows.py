@@ -5,67 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from textual import events
 from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from core.errors import JobdeckError
 from data.records import Job, JobFilter, Sort, Stopped
+from tui.widgets.window import UNPLACED, Window, running
 
 if TYPE_CHECKING:
     from core.automation import Report
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 BLOCK = 128
 """Rows that are fetched on each side of where the cursor goes; more where the screen has more lines."""
-UNPLACED = 1 << 40
-"""Stands for the position of a row while its place in the report is being looked up."""
 ANCHORS_SHARE = 20
 """Anchors are collected anew at most in this part of the time."""
 SOON = 0.3
 """Seconds after which it is told that there are many, while they are being counted."""
 MANY = 50_000
-
-
-def _running(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-    """Return what `call` will return, from a thread; its error is known even if nobody waits for it any more."""
-    future = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return future
-
-
-@dataclass(slots=True)
-class Window:
-    """The rows at hand: neighbours in the order, the first of them at position `first`."""
-
-    report: Report | None
-    rows: list[Job]
-    first: int = 0
-    last: bool = False
-    """Whether the report's last row is at hand."""
-
-    @property
-    def end(self) -> int:
-        """The position behind the last row."""
-        return self.first + len(self.rows)
-
-    @property
-    def placed(self) -> bool:
-        """Whether positions count from the report's first row, or only from `UNPLACED`."""
-        return self.first < UNPLACED // 2
-
-    def at(self, position: int) -> Job | None:
-        """Return the job at a position, None if it is not at hand."""
-        return self.rows[position - self.first] if self.first <= position < self.end else None
-
-    def find(self, job_id: int) -> int | None:
-        """Return a job's position, None if it is not at hand."""
-        return next((self.first + at for at, job in enumerate(self.rows) if job.id == job_id), None)
+BY_ID = ("id", "received_at")
+"""Orders in which a job never changes its place."""
 
 
 class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
@@ -93,6 +53,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._fixed = False
         self._reading = False
         self._seen: int | None = None
+        self._unseen = 0
         self._anchors_at = (0.0, 0.0)
         self.filter = JobFilter()
         self.sort = Sort()
@@ -137,7 +98,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def new(self) -> int:
         """How many more jobs the filter shows than when its first row, or its pause, was last seen."""
-        return 0 if self.total is None or self._seen is None else max(self.total - self._seen, 0)
+        # A job that came between the last rows and their count is among those counted.
+        return 0 if self.total is None or self._seen is None else max(self.total - self._seen, self._unseen)
+
+    def _see_all(self) -> None:
+        self._seen, self._unseen = self.total, 0
 
     def neighbour(self, job_id: int, step: int) -> int | None:
         """Return the id of the job `step` rows from another, None where it is not at hand."""
@@ -174,6 +139,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         report = self._report = self._open(filter, sort)
         self.filter, self.sort, self.total, self._seen = filter, sort, None, None
         self._wanted = self.at_least = None
+        self._unseen = 0
         self.view_changed()
         self._tell()
         # Now, because keys that follow are meant for what will be shown.
@@ -225,8 +191,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         found = None if kept is None else self._window.find(kept.id)
         before = self._cursor if found is None else found
         first = 0 if above < each else max((before if position is None else position) - above, 1)
+        was_at_top = self._top == 0 and self._window.report is report
         self._window = Window(report, rows, first, len(rows) - above < each)
         self._shift(first + above - before)
+        if was_at_top and self.sort.column in BY_ID:
+            self._unseen = self._top
         if self._window.first == 0 and self._window.last:
             self.total = len(rows)
 
@@ -266,7 +235,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._tell()
 
     async def _count(self, report: Report) -> None:
-        counting = _running(report.count)
+        counting = running(report.count)
         if self.total is None:
             await self._count_some(report, counting)
         total = await counting
@@ -275,7 +244,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             return
         self.total, self.everything = total, everything
         if self._seen is None or (self._top == 0 and not self.paused):
-            self._seen = total
+            self._see_all()
         await self.counted()
         self._tell()
 
@@ -283,8 +252,9 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         """Tell that there are many, if that is known before they are counted."""
         if (await asyncio.wait({counting}, timeout=SOON))[0]:
             return
-        many = _running(report.has_more_than, MANY)
-        await asyncio.wait({counting, many}, return_when=asyncio.FIRST_COMPLETED)
+        many = running(report.has_more_than, MANY)
+        both: set[asyncio.Future[Any]] = {counting, many}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         known = many.done() and not counting.done() and many.exception() is None
         if known and many.result() and report is self._report:
             self.at_least = MANY
@@ -452,67 +422,10 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._top = self._top_for(position, line)
         self._cursor = position
         if self._top == 0 and self.total is not None and not self.paused:
-            self._seen = self.total
+            self._see_all()
         self.moved()
         self._repaint()
         self._tell()
 
     def _tell(self) -> None:
         self.post_message(self.Changed())
-
-    # Keys: moving
-
-    def action_down(self) -> None:
-        """One row down."""
-        self._step(1)
-
-    def action_up(self) -> None:
-        """One row up."""
-        self._step(-1)
-
-    def action_page_down(self) -> None:
-        """One page down."""
-        self._step(self._height)
-
-    def action_page_up(self) -> None:
-        """One page up."""
-        self._step(-self._height)
-
-    def action_half_page_down(self) -> None:
-        """Half a page down."""
-        self._step(self._height // 2)
-
-    def action_half_page_up(self) -> None:
-        """Half a page up."""
-        self._step(-(self._height // 2))
-
-    def action_top(self) -> None:
-        """To the first row."""
-        self._go(0, fixed=True)
-
-    def action_bottom(self) -> None:
-        """To the last row, as soon as it is known which that is."""
-        if self.total is None:
-            self._work(self._bottom(), "bottom")
-        else:
-            self._go(self.total - 1, fixed=True)
-
-    async def _bottom(self) -> None:
-        if self._report is not None:
-            await self._count(self._report)
-            self._go((self.total or 1) - 1, fixed=True)
-
-    def action_open(self) -> None:
-        """Open the job under the cursor."""
-        if self.current is not None:
-            self._opened(self.current)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Move with the wheel."""
-        event.stop()
-        self._step(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Move with the wheel."""
-        event.stop()
-        self._step(-3)
