@@ -425,7 +425,7 @@ async def test_follow_is_not_told_where_nothing_moves(stub: Stub) -> None:
 
 @in_app
 async def test_several_changes_are_undone_one_after_the_other(stub: Stub) -> None:
-    async with running(stub) as seen:
+    async with running(stub, columns=120) as seen:
         await seen.press("space", "!")
         await seen.sees("failed — ")
         await seen.press("I")
