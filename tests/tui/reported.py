@@ -11,6 +11,7 @@ from pathlib import Path
 from piloted import Seen
 
 from core.automation import EngineState
+from core.batches import Batch
 from core.reruns import Plan, Rerun, Selection
 from data.database import Database, sqlite_url
 from data.records import Job, JobFilter, RecipeState, Refusal, Sort
@@ -41,6 +42,13 @@ class Stub:
     def changes(self) -> int:
         with self.database.read() as connection:
             return int(connection.exec_driver_sql("SELECT count(*) FROM audit").scalar_one())
+
+    @property
+    def batches(self) -> Stub:
+        return self
+
+    def all(self, limit: int) -> list[Batch]:
+        return []
 
     def engine(self) -> EngineState:
         return EngineState(running=False)
