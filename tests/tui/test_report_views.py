@@ -29,6 +29,7 @@ from tui.columns import COLUMNS, place
 from tui.exports import Abandoned, Export
 from tui.filters import both, command, described
 from tui.marks import shows
+from tui.screens.report import ReportScreen
 from tui.screens.report_files import times_of
 from tui.views import View
 from tui.widgets import report_rows
@@ -472,6 +473,16 @@ async def test_the_view_that_was_left_is_there_again(stub: Stub) -> None:
     async with running(stub) as seen:
         await seen.sees("all — 3,000 jobs")
         assert "recipe" in titles(seen)
+
+
+@in_app
+async def test_the_jobs_of_an_error_are_not_what_is_there_again(stub: Stub) -> None:
+    async with running(stub) as seen:
+        seen.app.push_screen(ReportScreen(FAILED))
+        await seen.sees("failed — ")
+        await seen.press("I", "escape")
+        await seen.sees("all — 3,000 jobs", "newest first")
+    assert views.load(stub.workspace) == (View(), None, "")
 
 
 @in_app
