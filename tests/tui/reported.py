@@ -13,6 +13,7 @@ from piloted import Seen
 from core.automation import EngineState
 from core.batches import Batch
 from core.reruns import Plan, Rerun, Selection
+from core.selection import WHOLE, How
 from data.database import Database, sqlite_url
 from data.records import Job, JobFilter, RecipeState, Refusal, Sort
 from data.report import Report
@@ -56,11 +57,13 @@ class Stub:
     def recipes(self) -> list[RecipeState]:
         return []
 
-    def plan(self, selection: Selection) -> Plan:
+    def plan(self, selection: Selection, how: How = WHOLE, *, digest: str | None = None) -> Plan:
         self.planned.append(selection)
         return Plan(selection, selection.ids or (1, 2, 3), (Refusal(7, "running", "7 is running"),), (), (), "digest")
 
-    def rerun(self, selection: Selection, *, by: str, note: str | None = None, plan: str | None = None) -> Rerun:
+    def rerun(
+        self, selection: Selection, how: How = WHOLE, *, by: str, note: str | None = None, plan: str | None = None
+    ) -> Rerun:
         self.rerun_with.append((selection, plan))
         return Rerun(selection.ids or (1, 2, 3), (Refusal(7, "running", "7 is running"),), None, "digest")
 
