@@ -14,6 +14,7 @@ from core.automation import EngineState
 from core.batches import Batch
 from core.reruns import Plan, Rerun, Selection
 from core.selection import WHOLE, How
+from core.settings import Settings
 from data.database import Database, sqlite_url
 from data.records import Job, JobFilter, RecipeState, Refusal, Sort
 from data.report import Report
@@ -30,6 +31,7 @@ class Stub:
 
     def __init__(self, path: Path) -> None:
         self.workspace = path.parent
+        self.settings = Settings()
         self.database = Database(sqlite_url(path))
         self.planned: list[Selection] = []
         self.rerun_with: list[tuple[Selection, str | None]] = []
