@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    Text,
     asc,
     bindparam,
     desc,
@@ -84,8 +85,10 @@ class Stream:
 class Run:
     """One stretch of the order: a few streams merged by (key, id)."""
 
-    def __init__(self, streams: Sequence[Stream]) -> None:
+    def __init__(self, streams: Sequence[Stream], turned: bool = False) -> None:
+        """`turned`: in the order it stands from the highest key to the lowest."""
         self.streams = streams
+        self.turned = turned
         # Building a statement costs more than running it; each is built once.
         self.walk = cache(self._walk)
         self.count = cache(self._count)
@@ -131,20 +134,24 @@ class Order:
     """A report's rows in ascending order: runs that follow one another."""
 
     runs: tuple[Run, ...]
-    column: str
-    run_of: dict[Any, int]
-    """Which run a status or a recipe's name has, where the runs are those."""
+    grouped: tuple[str, ...]
+    """The columns whose every value has runs of its own."""
+    key: str
+    """The column that orders the rows within those."""
+    run_of: dict[tuple[str, ...], tuple[int, int]]
+    """Which runs the values of the grouped columns have: of the rows with a key, and of those without."""
 
     def place_of(self, job: Job) -> Place:
         """Return where a row stands by what it shows, whether the store still has it like that or not."""
-        if self.column == "status":
-            return Place(self.run_of.get(job.status, 0), None, job.id)
-        if self.column == "recipe":
-            return Place(self.run_of.get(job.recipe, 0), None, job.id)
-        if self.column in ("id", "received_at"):
-            return Place(0, None, job.id)
-        key = _shown_key(job, self.column)
-        return Place(0, key, job.id) if key is not None else Place(len(self.runs) - 1, None, job.id)
+        keyed, keyless = self.run_of.get(tuple(getattr(job, column) for column in self.grouped), (0, 0))
+        if self.key in _BY_ID:
+            return Place(keyed, None, job.id)
+        key = _shown_key(job, self.key)
+        return Place(keyless, None, job.id) if key is None else Place(keyed, key, job.id)
+
+
+_BY_ID = ("id", "received_at")
+_GROUPED = ("status", "recipe")
 
 
 def _shown_key(job: Job, column: str) -> Any:
@@ -155,33 +162,55 @@ def _shown_key(job: Job, column: str) -> Any:
 
 
 def order_of(filter: JobFilter, sort: Sort, recipe_ids: dict[str, int]) -> Order:
-    """Return the ascending order of a report; `recipe_ids` maps the names of all recipes to their ids."""
-    column = sort.column
-    runs = _runs(filter, column, recipe_ids)
-    run_of: dict[Any, int] = {}
-    if column == "status":
-        run_of = {status: number for number, status in enumerate(_statuses(filter))}
-    elif column == "recipe":
-        run_of = {name: number for number, name in enumerate(_names(filter, recipe_ids))}
-    return Order(tuple(map(Run, runs)), column, run_of)
+    """Return the ascending order of a report; `recipe_ids` maps the names of all recipes to their ids.
+
+    What a second key turns round against the first stands in runs that are walked the other way.
+    """
+    columns = [sort.column] if sort.then is None else [sort.column, sort.then]
+    grouped = tuple(column for column in columns if column in _GROUPED)
+    key = next((column for column in columns if column not in _GROUPED), "id")
+    turned = sort.then is not None and sort.then_descending is not sort.descending
+    runs: list[Run] = []
+    run_of: dict[tuple[str, ...], tuple[int, int]] = {}
+    for values, narrowed in _groups(filter, grouped, recipe_ids, turned):
+        streams = _runs(narrowed, key, recipe_ids)
+        first, last = len(runs), len(runs) + len(streams) - 1
+        run_of[values] = (last, first) if turned else (first, last)
+        runs += [Run(one, turned) for one in (reversed(streams) if turned else streams)]
+    return Order(tuple(runs), grouped, key, run_of)
+
+
+def _groups(
+    filter: JobFilter, grouped: Sequence[str], recipe_ids: dict[str, int], turned: bool
+) -> Iterator[tuple[tuple[str, ...], JobFilter]]:
+    """Yield the values of the grouped columns in ascending order, each with the filter of its rows.
+
+    `turned`: the values of a second column descend.
+    """
+    if not grouped:
+        yield (), filter
+        return
+    column, *rest = grouped
+    for value in _statuses(filter) if column == "status" else _names(filter, recipe_ids):
+        narrowed = (replace(filter, statuses=frozenset({Status(value)})) if column == "status"
+                    else replace(filter, recipe=value, not_recipes=frozenset()))
+        inner = list(_groups(narrowed, rest, recipe_ids, turned))
+        yield from (((value, *values), one) for values, one in (reversed(inner) if turned else inner))
 
 
 def _runs(filter: JobFilter, column: str, recipe_ids: dict[str, int]) -> list[list[Stream]]:
-    if column == "status":
-        return [[stream] for stream in _by_status(filter, recipe_ids)]
     if column in _KEYS:
         return _by_version(filter, column, recipe_ids)
     if column == "first_started_at":
         return _by_first(filter, recipe_ids)
     if column in ("title", "event_key"):
         return [[_of_jobs(filter, recipe_ids, jobs.c[column])]]
-    if column == "recipe":
-        return [_by_id(replace(filter, recipe=name), recipe_ids) for name in _names(filter, recipe_ids)]
     return [_by_id(filter, recipe_ids)]
 
 
 def _names(filter: JobFilter, recipe_ids: dict[str, int]) -> list[str]:
-    return sorted(recipe_ids) if filter.recipe is None else [filter.recipe]
+    names = sorted(recipe_ids) if filter.recipe is None else [filter.recipe]
+    return [name for name in names if name not in filter.not_recipes]
 
 
 def _statuses(filter: JobFilter) -> list[Status]:
@@ -200,7 +229,7 @@ def _of_jobs(filter: JobFilter, recipe_ids: dict[str, int], key: ColumnElement[A
     # Under another key, `+ 0` keeps the planner from walking by id or recipe and sorting what it finds.
     nothing: ColumnElement[int] = literal_column("0")
     id, recipe = (jobs.c.id, jobs.c.recipe_id) if key is None else (jobs.c.id + nothing, jobs.c.recipe_id + nothing)
-    where = [*_id_range(filter, id), *_recipe(filter, recipe, recipe_ids)]
+    where = [*_id_range(filter, id), *_named(filter, jobs.c.id), *_recipe(filter, recipe, recipe_ids)]
     where += _status_of_latest(filter, jobs.c.id) + _error_group_of_latest(filter, jobs.c.id)
     if filter.search:
         error = select(_latest.c.error_message).where(_latest.c.job_id == jobs.c.id, _latest.c.latest.is_(True))
@@ -233,7 +262,8 @@ def _by_version(filter: JobFilter, column: str, recipe_ids: dict[str, int]) -> l
 
 
 def _by_first(filter: JobFilter, recipe_ids: dict[str, int]) -> list[list[Stream]]:
-    where = [_FIRST, *_id_range(filter, versions.c.job_id), *_recipe(filter, versions.c.recipe_id, recipe_ids)]
+    where = [_FIRST, *_id_range(filter, versions.c.job_id), *_named(filter, versions.c.job_id)]
+    where += _recipe(filter, versions.c.recipe_id, recipe_ids)
     where += _status_of_latest(filter, versions.c.job_id) + _error_group_of_latest(filter, versions.c.job_id)
     if filter.search:
         error = select(_latest.c.error_message).where(
@@ -245,7 +275,8 @@ def _by_first(filter: JobFilter, recipe_ids: dict[str, int]) -> list[list[Stream
 
 def _of_latest(filter: JobFilter, recipe_ids: dict[str, int]) -> list[ColumnElement[bool]]:
     job_id = versions.c.job_id
-    where = [LATEST, *_id_range(filter, job_id), *_recipe(filter, versions.c.recipe_id, recipe_ids)]
+    where = [LATEST, *_id_range(filter, job_id), *_named(filter, job_id)]
+    where += _recipe(filter, versions.c.recipe_id, recipe_ids)
     if filter.error_group is not None:
         where.append(versions.c.error_group == filter.error_group)
     if filter.search:
@@ -254,7 +285,7 @@ def _of_latest(filter: JobFilter, recipe_ids: dict[str, int]) -> list[ColumnElem
 
 
 def _id_range(filter: JobFilter, column: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    where = []
+    where: list[ColumnElement[bool]] = []
     if filter.since is not None:
         where.append(column >= bindparam("first_id"))
     if filter.until is not None or filter.up_to is not None:
@@ -262,10 +293,27 @@ def _id_range(filter: JobFilter, column: ColumnElement[int]) -> list[ColumnEleme
     return where
 
 
+def _named(filter: JobFilter, column: ColumnElement[int]) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if filter.ids is not None:
+        where.append(column.in_(_listed("ids")))
+    if filter.without:
+        where.append(column.not_in(_listed("without")))
+    return where
+
+
+def _listed(name: str) -> Select[Any]:
+    """Return the statement giving the ids bound as one JSON list: however many, one parameter."""
+    return select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value)
+
+
 def _recipe(
     filter: JobFilter, column: ColumnElement[int], recipe_ids: dict[str, int]
 ) -> list[ColumnElement[bool]]:
-    return [] if filter.recipe is None else [column == recipe_ids.get(filter.recipe, 0)]
+    where = [] if filter.recipe is None else [column == recipe_ids.get(filter.recipe, 0)]
+    # A recipe that comes to be while the report is open is none of these.
+    without = sorted(recipe_ids[name] for name in filter.not_recipes if name in recipe_ids)
+    return [*where, column.not_in(without)] if without else where
 
 
 # Scalar subqueries: unlike a join they leave it to the outer table to give the order.

@@ -75,6 +75,8 @@ class Job:
     held: Hold | None = None
     expires_at: dt.datetime | None = None
     """When retention may remove its data; filled in by core.automation. None while it is open or held, and after."""
+    trail: tuple[Status, ...] = ()
+    """The statuses of its last versions, the oldest first; only where a report is read by position or by job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,23 @@ class JobFilter:
     error_group: str | None = None
     up_to: int | None = None
     """No job with a higher id: the as-of moment of a selection."""
+    not_recipes: frozenset[str] = frozenset()
+    """No job of these recipes."""
+    ids: frozenset[int] | None = None
+    """Only these jobs."""
+    without: frozenset[int] = frozenset()
+    """None of these jobs."""
 
 
 SORT_COLUMNS = (
     "id", "recipe", "title", "status", "event_key", "received_at", "first_started_at", "started_at", "finished_at",
     "duration_ms", "versions", "error",
 )
+SECOND_COLUMNS: dict[str, tuple[str, ...]] = {
+    "status": ("id", "recipe", "received_at", "started_at", "finished_at", "duration_ms", "versions", "error"),
+    "recipe": tuple(column for column in SORT_COLUMNS if column != "recipe"),
+}
+"""By which columns jobs can be sorted within equal values of another: those that an index gives in that order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,9 @@ class Sort:
 
     column: str = "received_at"
     descending: bool = True
+    then: str | None = None
+    """By what jobs with the same value are sorted: one of `SECOND_COLUMNS` of the first."""
+    then_descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

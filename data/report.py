@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,8 @@ from data.tables import holds, jobs, payloads, recipes, versions
 ANCHOR_EVERY = 4096
 """Rows from one remembered place to the next: a walk over so many index entries takes well under a millisecond."""
 PAGE = 1000
+TRAIL = 8
+"""Versions of a job whose statuses a row remembers."""
 _STEPS_A_TRANSACTION = 64
 _INSTRUCTIONS_A_CHECK = 20_000
 T = TypeVar("T")
@@ -53,27 +56,38 @@ class Report:
         From an anchor if there are any, else from the nearer end. A position is as true as the last `count()`.
         """
         with self._reading() as reading:
-            found = reading.jobs(self._places(reading, start, count))
+            found = reading.trailed(reading.jobs(self._places(reading, start, count)))
         return self._complete(found)
 
-    def near(self, job: Job, before: int, after: int) -> tuple[list[Job], int]:
+    def near(self, job: Job, before: int, after: int, *, held: bool = False) -> tuple[list[Job], int]:
         """Return the jobs around `job` as they stand now, and how many of them come before it.
 
-        `after` counts the job itself. If it is no longer in the report, its neighbours are those of the place that
-        its record names.
+        `after` counts the job itself. If it is no longer in the report, or with `held` if it has moved in the order,
+        its neighbours are those of the place that its record names.
         """
         with self._reading() as reading:
-            place = reading.find(job.id) or reading.order.place_of(job)
+            place = None if held else reading.find(job.id)
+            place = place or reading.order.place_of(job)
             above = reading.walk(place, before, forward=False, inclusive=False)[::-1]
             below = reading.walk(place, after, forward=True, inclusive=True)
-            found = reading.jobs([*above, *below])
+            found = reading.trailed(reading.jobs([*above, *below]))
         return self._complete(found), len(above)
+
+    def job(self, job_id: int) -> Job | None:
+        """Return one job of those that the store has, in the report or not; None where there is none."""
+        with self._reading() as reading:
+            return jobs_of(reading.connection, [job_id]).get(job_id)
 
     def count(self) -> int:
         """Return how many jobs there are; takes as long as looking at each does where no index counts them."""
         with self._reading() as reading:
             self._known_count = reading.count()
             return self._known_count
+
+    def has_more_than(self, number: int) -> bool:
+        """Return whether there are more jobs than `number`; it takes no longer than finding so many."""
+        with self._reading() as reading:
+            return reading.has_more_than(number)
 
     def position(self, job_id: int) -> int | None:
         """Return where a job stands now, counted from 0, or None if it is not in the report."""
@@ -153,7 +167,7 @@ class Report:
         with self._database.read() as connection, _stoppable(connection, lambda: self._stopped):
             order, counted = self._order(connection)
             yield _Reading(connection, order, counted, self.sort.descending if descending is None else descending,
-                           _id_range(connection, self.filter))
+                           _bound(connection, self.filter))
 
     def _order(self, connection: Connection) -> tuple[Order, Order]:
         recipe_ids: dict[str, int] = dict(connection.execute(_RECIPES).all())
@@ -169,10 +183,10 @@ class _Reading:
     """One snapshot of a report."""
 
     def __init__(
-        self, connection: Connection, order: Order, counted: Order, descending: bool, bound: dict[str, int]
+        self, connection: Connection, order: Order, counted: Order, descending: bool, bound: dict[str, int | str]
     ) -> None:
         self.order = order
-        self._connection = connection
+        self.connection = connection
         self._counted = counted
         self._descending = descending
         self._bound = bound
@@ -201,39 +215,59 @@ class _Reading:
     def _walk_run(
         self, number: int, place: Place | None, count: int, skip: int, descending: bool, inclusive: bool
     ) -> list[Place]:
-        statement = self.order.runs[number].walk(descending, place is not None, inclusive)
-        rows = self._connection.execute(statement, self._values(place, count=count, skip=skip))
+        run = self.order.runs[number]
+        statement = run.walk(descending is not run.turned, place is not None, inclusive)
+        rows = self.connection.execute(statement, self._values(place, count=count, skip=skip))
         return [Place(number, key, id) for key, id in rows]
 
     def _count_behind(self, number: int, place: Place | None, descending: bool, inclusive: bool) -> int:
+        run = self.order.runs[number]
         if place is None:
-            return self._sum(self.order.runs[number].count(None), None)
-        return self._sum(self.order.runs[number].count(descending), place) + inclusive
+            return self._sum(run.count(None), None)
+        return self._sum(run.count(descending is not run.turned), place) + inclusive
 
     def count(self) -> int:
         return sum(self._sum(run.count(None), None) for run in self._counted.runs)
+
+    def has_more_than(self, number: int) -> bool:
+        left = number + 1
+        for run in self._counted.runs:
+            some = select(func.count()).select_from(run.walk(False, False, False).subquery())
+            left -= self.connection.execute(some, self._values(None, count=left, skip=0)).scalar_one()
+            if left <= 0:
+                return True
+        return False
 
     def position(self, place: Place) -> int:
         """Return how many rows come before a place."""
         runs = list(enumerate(self.order.runs))
         earlier = runs[place.run + 1 :] if self._descending else runs[: place.run]
         whole = sum(self._sum(run.count(None), None) for _, run in earlier)
-        return whole + self._sum(self.order.runs[place.run].count(not self._descending), place)
+        run = self.order.runs[place.run]
+        return whole + self._sum(run.count(self._descending is run.turned), place)
 
     def find(self, job_id: int) -> Place | None:
         for number, run in enumerate(self.order.runs):
-            row = self._connection.execute(run.find, {**self._bound, "id": job_id}).first()
+            row = self.connection.execute(run.find, {**self._bound, "id": job_id}).first()
             if row is not None:
                 return Place(number, row[0], job_id)
         return None
 
     def jobs(self, places: Iterable[Place]) -> list[Job]:
         ids = [place.id for place in places]
-        found = {row[0]: _job(row) for row in self._connection.execute(_JOBS, {"ids": ids})} if ids else {}
+        found = {row[0]: _job(row) for row in self.connection.execute(_JOBS, {"ids": ids})} if ids else {}
         return [found[id] for id in ids]
 
+    def trailed(self, found: list[Job]) -> list[Job]:
+        """Return the jobs with the statuses of their last versions."""
+        rerun = [job.id for job in found if job.versions > 1]
+        trails: dict[int, list[Status]] = {}
+        for id, _, status in sorted(map(tuple, self.connection.execute(_TRAILS, {"ids": rerun}))) if rerun else ():
+            trails.setdefault(id, []).append(Status(status))
+        return [replace(job, trail=tuple(trails.get(job.id, (job.status,)))) for job in found]
+
     def _sum(self, statement: Any, place: Place | None) -> int:
-        return sum(self._connection.execute(statement, self._values(place)).scalars())
+        return sum(self.connection.execute(statement, self._values(place)).scalars())
 
     def _values(self, place: Place | None, **more: int) -> dict[str, Any]:
         values = {**self._bound, **more}
@@ -258,6 +292,13 @@ _JOBS = (
     .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 )
 
+_TRAILS = (
+    select(versions.c.job_id, versions.c.number, versions.c.status)
+    .join(_last := versions.alias("last_version"),
+          (_last.c.job_id == versions.c.job_id) & _last.c.latest.is_(True))
+    .where(versions.c.job_id.in_(bindparam("ids", expanding=True)), versions.c.number > _last.c.number - TRAIL)
+)
+
 
 def jobs_of(connection: Connection, ids: Sequence[int]) -> dict[int, Job]:
     """Return the jobs of these ids that there are, by id."""
@@ -277,9 +318,13 @@ def _job(row: Any) -> Job:
     )
 
 
-def _id_range(connection: Connection, filter: JobFilter) -> dict[str, int]:
-    """Return the ids that a filter's times mean: `received_at` is never before that of a lower id."""
-    bound: dict[str, int] = {}
+def _bound(connection: Connection, filter: JobFilter) -> dict[str, int | str]:
+    """Return the ids that a filter names or its times mean: `received_at` is never before that of a lower id."""
+    bound: dict[str, int | str] = {}
+    if filter.ids is not None:
+        bound["ids"] = json.dumps(sorted(filter.ids))
+    if filter.without:
+        bound["without"] = json.dumps(sorted(filter.without))
     if filter.since is not None:
         bound["first_id"] = _first_id_since(connection, filter.since)
     if filter.until is not None or filter.up_to is not None:

@@ -31,7 +31,7 @@ from textual.screen import Screen
 from core.automation import Automation, EngineState
 from core.errors import JobdeckError, UsageError
 from core.settings import find_workspace
-from tui import outside
+from tui import outside, views
 from tui.actions import actions, bindings
 from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
@@ -291,9 +291,10 @@ _STOPPING = ("  It finishes the jobs that run, then stops. Queued jobs wait for 
 _STARTING = ("  It runs as a process of its own and goes on when this terminal is closed.",)
 
 
-def run(workspace: Path | None) -> None:
+def run(workspace: Path | None, reset_view: bool = False) -> None:
     """Open the terminal on a workspace: the one found from the current folder, unless named.
 
+    `reset_view`: with the report as it was at first, not as it was left.
     Raises UsageError where no terminal can show it, WorkspaceError, StoreError, and SystemExit after a signal.
     """
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
@@ -301,6 +302,8 @@ def run(workspace: Path | None) -> None:
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         raise UsageError("this terminal (TERM=dumb) cannot show the UI; `jobdeck jobs` lists the jobs without it")
     with Automation(workspace or find_workspace()) as automation:
+        if reset_view:
+            views.forget(automation.workspace)
         app = JobdeckApp(automation)
         # The terminal's own way of marking text stays; every movement reported would burden a slow line.
         app.run(mouse=False)

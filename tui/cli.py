@@ -42,19 +42,22 @@ ACCEPTED = Listing(output.accepted_json, output.ACCEPTED_FIELDS, tables.ACCEPTED
     "for the other shells.",
 )
 @click.version_option(package_name="jobdeck")
+@click.option("--reset-view", is_flag=True, help="Open the UI with all jobs in the usual order, not as it was left.")
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, reset_view: bool) -> None:
     """The terminal for the people who run automations: every job seen, and rerun in place.
 
     Without a command: the terminal UI on the workspace.
     """
     if context.invoked_subcommand is not None:
+        if reset_view:
+            raise UsageError("--reset-view is for the terminal UI, which has no command")
         return
     if not on_terminal(sys.stdin, sys.stdout):
         raise UsageError("the terminal UI needs a terminal; `jobdeck --help` lists the commands for scripts")
     from tui.app import run
 
-    run(workspace_of(context))
+    run(workspace_of(context), reset_view)
 
 
 cli.params.insert(0, workspace_option())

@@ -15,8 +15,9 @@ from click.shell_completion import CompletionItem
 
 from core.errors import UsageError
 from core.selection import rate
-from data.records import SORT_COLUMNS, JobFilter, Sort
+from data.records import SECOND_COLUMNS, SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
+from tui.moments import moment_of
 from tui.output import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -115,7 +116,7 @@ class Statuses(Words):
 
 
 class SortColumn(Words):
-    """`received_at`, or `-received_at` for descending."""
+    """`received_at`, or `-received_at` for descending; `status,-received_at` by two, where an index has that order."""
 
     name = "column"
 
@@ -126,7 +127,16 @@ class SortColumn(Words):
         """Return the order."""
         if isinstance(value, Sort):
             return value
-        return Sort(self.check(value.removeprefix("-"), param, ctx), descending=value.startswith("-"))
+        first, _, second = value.partition(",")
+        column, descending = self.check(first.removeprefix("-"), param, ctx), first.startswith("-")
+        if not second:
+            return Sort(column, descending)
+        then = self.check(second.removeprefix("-"), param, ctx)
+        if then not in SECOND_COLUMNS.get(column, ()):
+            from tui.filters import no_second
+
+            self.fail(no_second(column, then), param, ctx)
+        return Sort(column, descending, then, second.startswith("-"))
 
 
 class Moment(click.ParamType[dt.datetime]):
@@ -138,18 +148,10 @@ class Moment(click.ParamType[dt.datetime]):
         """Return the aware moment."""
         if isinstance(value, dt.datetime):
             return value
-        from core.settings import duration
-
         try:
-            return dt.datetime.now(dt.UTC) - duration(value)
-        except OverflowError:
-            return dt.datetime.min.replace(tzinfo=dt.UTC)
-        except ValueError:
-            pass
-        try:
-            return dt.datetime.fromisoformat(value).astimezone()
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: write 2h, 7d, 2026-07-30 or 2026-07-30T12:00:00Z", param, ctx)
+            return moment_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Duration(click.ParamType[float]):
@@ -225,6 +227,9 @@ def output_option(command: F) -> F:
 
 _FILTERS = (
     click.option("--recipe", metavar="NAME", shell_complete=complete_recipe, help="Jobs of this recipe."),
+    click.option("--not-recipe", "not_recipes", multiple=True, metavar="NAME", shell_complete=complete_recipe,
+                 callback=lambda context, parameter, names: frozenset(names),
+                 help="No jobs of this recipe; may be given again."),
     click.option("--status", "statuses", type=Statuses(), default=frozenset(), metavar="STATUS,…",
                  help="Jobs whose latest version has one of these statuses: queued, running, …"),
     click.option("--since", type=Moment(), help="Received at or after: 2h ago (2h), a date, an RFC 3339 time."),
@@ -239,7 +244,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def chosen(*arguments: Any, **keywords: Any) -> Any:
-        names = ("recipe", "statuses", "since", "until", "search", "error_group")
+        names = ("recipe", "not_recipes", "statuses", "since", "until", "search", "error_group")
         return command(*arguments, filter=JobFilter(**{name: keywords.pop(name) for name in names}), **keywords)
 
     return functools.reduce(lambda inner, option: option(inner), reversed(_FILTERS), chosen)

@@ -12,7 +12,7 @@ from data.records import Job
 from tui import kept
 from tui.text import safe
 from tui.units import elapsed
-from tui.words import encodable, marked, unicode_output
+from tui.words import WORDS, encodable, marked, unicode_output
 
 DAY_AND_TIME = 16
 ESSENTIAL = 8
@@ -67,6 +67,11 @@ def _report(job: Job) -> str:
     return " · ".join(str(value) for value in job.report.values() if value not in (None, ""))
 
 
+def _trail(job: Job) -> str:
+    unicode = unicode_output()
+    return "".join(WORDS[status].glyph if unicode else WORDS[status].ascii for status in job.trail)
+
+
 COLUMNS: tuple[Column, ...] = (
     Column("id", "id", lambda job, _: str(job.id), "id", 0, 8, 10, right=True),
     Column("status", "status", lambda job, _: marked(job.status, unicode=unicode_output()), "status", 1, 11, 11),
@@ -74,15 +79,16 @@ COLUMNS: tuple[Column, ...] = (
     Column("recipe", "recipe", lambda job, _: job.recipe, "recipe", 4, 8, 16, ease=13),
     Column("received", "received", lambda job, width: _moment(job.received_at, width), "received_at", 3, 8, 16),
     Column("first_ran", "first ran", lambda job, width: _moment(job.first_started_at, width), "first_started_at",
-           8, 9, 16),
+           9, 9, 16),
     Column("last_ran", "last ran", lambda job, width: _moment(job.started_at, width), "started_at", 5, 8, 16),
-    Column("finished", "finished", lambda job, width: _moment(job.finished_at, width), "finished_at", 12, 8, 16),
-    Column("took", "took", lambda job, _: elapsed(job.duration_ms), "duration_ms", 9, 9, 9, right=True),
+    Column("finished", "finished", lambda job, width: _moment(job.finished_at, width), "finished_at", 14, 8, 16),
+    Column("took", "took", lambda job, _: elapsed(job.duration_ms), "duration_ms", 11, 9, 9, right=True),
     Column("versions", "v", lambda job, _: str(job.versions), "versions", 6, 2, 4, right=True),
-    Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=34),
-    Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 11, 12, 24),
-    Column("expires", "expires", kept.cell, None, 10, 7, 40),
-    Column("report", "report", lambda job, _: _report(job), None, 13, 20, 80),
+    Column("trail", "trail", lambda job, _: _trail(job), None, 10, 5, 8),
+    Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=20),
+    Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 13, 12, 24),
+    Column("expires", "expires", kept.cell, None, 12, 7, 40),
+    Column("report", "report", lambda job, _: _report(job), None, 15, 20, 80),
 )
 
 

@@ -47,6 +47,12 @@ class Marks:
             return replace(self, ids=self.ids - ids)
         return replace(self, excluded=self.excluded | ids)
 
+    def as_filter(self) -> JobFilter:
+        """Return the filter that shows the marked jobs and no others."""
+        if self.filter is None:
+            return JobFilter(ids=self.ids)
+        return replace(self.filter, without=self.filter.without | self.excluded)
+
     def selection(self) -> Selection:
         """Return the marked jobs as the core takes them."""
         if self.filter is None:
@@ -62,6 +68,9 @@ def shows(filter: JobFilter, job: Job) -> bool:
         and (filter.since is None or job.received_at >= filter.since)
         and (filter.until is None or job.received_at < filter.until)
         and (filter.up_to is None or job.id <= filter.up_to)
+        and job.recipe not in filter.not_recipes
+        and (filter.ids is None or job.id in filter.ids)
+        and job.id not in filter.without
         and (filter.error_group is None or (job.error is not None and job.error.group == filter.error_group))
         and _found(filter.search.strip(), job)
     )

@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 import data.report
 from data.database import Database, sqlite_url
-from data.records import SORT_COLUMNS, Job, JobFilter, Sort, Stopped
+from data.records import SECOND_COLUMNS, SORT_COLUMNS, Job, JobFilter, Sort, Stopped
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill
@@ -37,7 +37,12 @@ FILTERS = {
     "error": JobFilter(error_group="1b1b1b1b"),
     "error of open or failed": JobFilter(error_group="1b1b1b1b", statuses=frozenset({Status.FAILED, Status.QUEUED})),
     "none": JobFilter(recipe="no such recipe"),
+    "other recipes": JobFilter(not_recipes=frozenset({"invoices", "leads", "no such recipe"})),
+    "failed of other recipes": JobFilter(not_recipes=frozenset({"leads"}), statuses=frozenset({Status.FAILED})),
+    "marked": JobFilter(ids=frozenset(range(40, 900, 3)) | {5000}, recipe="leads"),
+    "less some": JobFilter(without=frozenset(range(100, 1900, 2)), statuses=frozenset({Status.FAILED})),
 }
+PAIRS = [(first, then) for first, seconds in SECOND_COLUMNS.items() for then in seconds]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +91,9 @@ def wanted(job: Job, filter: JobFilter) -> bool:
         and (filter.until is None or job.received_at < filter.until)
         and (filter.up_to is None or job.id <= filter.up_to)
         and (filter.error_group is None or (job.error is not None and job.error.group == filter.error_group))
+        and job.recipe not in filter.not_recipes
+        and (filter.ids is None or job.id in filter.ids)
+        and job.id not in filter.without
         and filter.search.lower() in text
     )
 
@@ -102,10 +110,27 @@ def test_every_sort_of_every_filter_has_its_order(
 ) -> None:
     filter, sort = FILTERS[name], Sort(column, descending)
     order = expected([job for job in everything if wanted(job, filter)], sort)
-    report = Report(database, filter, sort)
+    holds(Report(database, filter, sort), order, everything)
 
+
+@pytest.mark.parametrize(("descending", "then_descending"), [(False, True), (True, False), (True, True)])
+@pytest.mark.parametrize(("column", "then"), PAIRS)
+def test_a_second_key_orders_the_jobs_with_the_same_first(
+    database: Database, everything: list[Job], column: str, then: str, descending: bool, then_descending: bool
+) -> None:
+    filter = JobFilter(statuses=frozenset(Status) - {Status.SUCCEEDED}, not_recipes=frozenset({"leads"}))
+    inner = expected([job for job in everything if wanted(job, filter)], Sort(then, then_descending))
+    firsts = [(value(everything[id - 1], column), at, id) for at, id in enumerate(inner)]
+    order = [id for *_, id in sorted(firsts, key=lambda one: one[0], reverse=descending)]
+    holds(Report(database, filter, Sort(column, descending, then, then_descending)), order, everything)
+
+
+def holds(report: Report, order: list[int], everything: list[Job]) -> None:
+    """Have every way of reading a report give this order."""
     assert list(report.ids()) == order
     assert report.count() == len(order)
+    assert report.has_more_than(len(order) - 1) or not order
+    assert not report.has_more_than(len(order))
     middle = len(order) // 2
     for _ in range(2):
         assert ids(report.rows(0, 50)) == order[:50]
@@ -175,6 +200,34 @@ def _three_jobs(folder: Path, last_title: str) -> Database:
     return Database(sqlite_url(folder / "jobdeck.db"))
 
 
+def test_a_row_has_the_outcomes_of_its_last_versions(database: Database, path: Path, everything: list[Job]) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        told = raw.execute("SELECT job_id, status FROM versions ORDER BY job_id, number").fetchall()
+    report = Report(database, JobFilter(), BY_ID)
+    for job in [*report.rows(0, 900), *report.near(everything[1000], 200, 200)[0]]:
+        assert list(job.trail) == [status for id, status in told if id == job.id]
+    sent: list[str] = []
+    event.listen(database._engine, "before_cursor_execute", lambda c, cursor, sql, *_: sent.append(sql))
+    report.rows(0, 300)
+    assert sum("FROM versions JOIN versions AS last_version" in sql for sql in sent) == 1
+
+
+def test_of_many_versions_the_last_eight_are_told(tmp_path: Path) -> None:
+    fill(tmp_path / "jobdeck.db", 1)
+    with closing(sqlite3.connect(tmp_path / "jobdeck.db", isolation_level=None)) as raw:
+        raw.execute("UPDATE versions SET latest = 0, status = 'failed'")
+        for number in range(2, 13):
+            raw.execute("INSERT INTO versions (job_id, recipe_id, number, latest, status, mode, requested_by, "
+                        "requested_at, priority, attempt) VALUES (1, 1, ?, ?, ?, 'start', 'ops', 0, 0, 0)",
+                        (number, number == 12, "succeeded" if number == 12 else "canceled"))
+    database = Database(sqlite_url(tmp_path / "jobdeck.db"))
+    try:
+        [job] = Report(database, JobFilter(), Sort()).rows(0, 5)
+        assert job.trail == (Status.CANCELED,) * 7 + (Status.SUCCEEDED,)
+    finally:
+        database.close()
+
+
 def test_near_a_job_that_left_the_report_shows_its_neighbours(tmp_path: Path) -> None:
     fill(tmp_path / "jobdeck.db", JOBS)
     database = Database(sqlite_url(tmp_path / "jobdeck.db"))
@@ -190,6 +243,25 @@ def test_near_a_job_that_left_the_report_shows_its_neighbours(tmp_path: Path) ->
             assert ids(around) == ids(before[20:30] + before[31:41]), column
             assert above == 10
             assert report.position(left.id) is None
+    finally:
+        database.close()
+
+
+def test_a_place_is_held_when_its_job_moves_in_the_order(tmp_path: Path) -> None:
+    fill(tmp_path / "jobdeck.db", JOBS)
+    database = Database(sqlite_url(tmp_path / "jobdeck.db"))
+    try:
+        report = Report(database, JobFilter(), Sort("finished_at"))
+        before = report.rows(100, 60)
+        moved = before[30]
+        with database.write() as connection:
+            connection.exec_driver_sql(
+                "UPDATE versions SET finished_at = 0 WHERE latest IS 1 AND job_id = ?", (moved.id,))
+        around, above = report.near(moved, 10, 10, held=True)
+        assert ids(around) == ids(before[20:30] + before[31:41])
+        around, above = report.near(moved, 10, 10)
+        assert around[above].id == moved.id
+        assert ids(around[:above]) != ids(before[20:30])
     finally:
         database.close()
 
@@ -274,7 +346,7 @@ def index_of(column: str, filter: JobFilter) -> str:
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("column", SORT_COLUMNS)
-@pytest.mark.parametrize("name", ["all", "failed", "open", "recipe", "failed of a recipe", "times"])
+@pytest.mark.parametrize("name", ["all", "failed", "open", "recipe", "failed of a recipe", "times", "other recipes"])
 def test_hot_reads_are_held_to_their_index(
     path: Path, database: Database, name: str, column: str, descending: bool
 ) -> None:
@@ -286,6 +358,12 @@ def test_hot_reads_are_held_to_their_index(
     for step in _plan(path, walks):
         if step.startswith(("SCAN", "SEARCH")) and "latest_version" not in step:
             assert index_of(column, FILTERS[name]) in step or step == "SCAN jobs"
+
+
+@pytest.mark.parametrize(("column", "then"), PAIRS)
+def test_reads_by_two_keys_are_held_to_an_index(path: Path, database: Database, column: str, then: str) -> None:
+    report = Report(database, JobFilter(), Sort(column, False, then, True))
+    assert "TEMP B-TREE" not in "".join(_plan(path, _sent(database, report)))
 
 
 def _sent(database: Database, report: Report) -> list[tuple[str, Any]]:

@@ -139,7 +139,9 @@ class Terminal:
                 os.write(self._ours, f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
 
 
-def jobdeck(workspace: Path, *, columns: int = 80, lines: int = 24, **environment: str) -> Terminal:
+def jobdeck(
+    workspace: Path, *, columns: int = 80, lines: int = 24, arguments: Sequence[str] = (), **environment: str
+) -> Terminal:
     """Return the terminal UI, opened on a workspace."""
-    argv = [sys.executable, "-c", "from tui.cli import main; main()", "-w", str(workspace)]
+    argv = [sys.executable, "-c", "from tui.cli import main; main()", "-w", str(workspace), *arguments]
     return Terminal(argv, columns=columns, lines=lines, environment=environment)

@@ -30,12 +30,14 @@ from tui.dialogs import plan_panel
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
 from tui.screens.batch import BatchScreen
+from tui.screens.columns import ColumnsScreen
 from tui.screens.detail import DetailScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.recipes import RecipesScreen
+from tui.screens.views import ViewsScreen
 from tui.widgets.diff_view import DiffView
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree
@@ -62,7 +64,7 @@ def automation() -> StubAutomation:
         ("global", JobdeckApp), ("screen", DeckScreen), ("detail", DetailScreen), ("history", HistoryScreen),
         ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("errors", ErrorsScreen),
         ("activity", ActivityScreen), ("batch", BatchScreen), ("tree", StepTree), ("json", JsonView),
-        ("lines", JsonView),
+        ("lines", JsonView), ("columns", ColumnsScreen), ("views", ViewsScreen),
     ],
 )  # fmt: skip
 def test_every_action_has_its_method(place: str, owner: type) -> None:
@@ -81,7 +83,8 @@ def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() ->
 @pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "tree", "lines", "screen"),
                                     ("detail", "json", "lines", "screen"), ("history", "lines", "screen"),
                                     ("diff", "tree", "lines", "screen"), ("errors", "lines", "screen", "global"),
-                                    ("batch", "lines", "screen")])  # fmt: skip
+                                    ("batch", "lines", "screen"), ("columns", "lines", "screen", "global"),
+                                    ("views", "lines", "screen", "global")])  # fmt: skip
 def test_no_key_means_two_things_in_one_place(places: tuple[str, ...]) -> None:
     keys = [key for action in actions(*places) for key in action.keys]
     twice = {key for key in keys if keys.count(key) > 1}

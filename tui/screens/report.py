@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePath
@@ -13,13 +13,16 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from core.reruns import Rerun, Selection
-from data.records import SORT_COLUMNS, Job, JobFilter, Sort
+from data.records import SORT_COLUMNS, Job, JobFilter
 from data.states import Status
 from tui.actions import bindings
+from tui.asking import Prompt
 from tui.canceling import not_cancelable
 from tui.columns import COLUMNS
 from tui.dialogs import Choice
-from tui.screens.base import DeckScreen
+from tui.filters import EXCLUDE, FAILED, SAME, command, described, excluded, ordered, same
+from tui.screens.columns import ColumnsScreen
+from tui.screens.report_files import ReportFiles
 from tui.text import safe
 from tui.units import count
 from tui.widgets.bars import Bar
@@ -29,7 +32,8 @@ from tui.words import WORDS
 
 DEBOUNCE = 0.2
 """Seconds without a key after which typed text filters."""
-FAILED = frozenset({Status.FAILED})
+PATIENCE = 0.5
+"""Seconds without a row after which it is said that they are being read."""
 _STATUS_KEYS = {
     Status.QUEUED: "u", Status.RUNNING: "r", Status.SUCCEEDED: "s", Status.FAILED: "f", Status.CANCELED: "c",
     Status.IN_DOUBT: "d",
@@ -38,9 +42,15 @@ ALL = "a"
 _MENU_KEYS = "abcdefgijkmn"
 FIRST_RUN = 'No jobs yet. a starts the engine; jobdeck send RECIPE FILE hands it an event.'
 NONE_FOUND = "No job matches. Esc shows all again."
+READING = "Reading the jobs… Esc shows all again, Ctrl+Q quits."
+UNREAD = "The jobs could not be read: the line below says why. Ctrl+R reads again."
+LEAST_FILTER = 8
+"""Cells that the filter has in the line over the table, however long the rest."""
+_MOVING = frozenset({"status", "started_at", "finished_at", "duration_ms", "versions", "error"})
+"""Orders in which a job changes its place."""
 
 
-class ReportScreen(DeckScreen):
+class ReportScreen(ReportFiles):
     """All jobs, as filtered and sorted."""
 
     WHERE = "report"
@@ -53,23 +63,27 @@ class ReportScreen(DeckScreen):
         self._of = filter
         self._typing: Timer | None = None
         self._off: set[str] = set()
+        self._before_marked = JobFilter()
+        self._asked_at = 0.0
 
     def body(self) -> Iterable[Widget]:
         yield Bar(id="told-filter")
-        yield JobTable(self.deck.automation.report, self._open_job)
+        self._table = JobTable(self.deck.automation.report, self._open_job)
+        yield self._table
         yield TypedLine("text in title, event key or error; #812 is a job's id", self._filter_entered, id="search")
+        yield Prompt()
 
     def place(self) -> str:
         return f"jobs · {PurePath(self.deck.automation.workspace).name}"
 
     def on_mount(self) -> None:
         self.set_focus(self.table)
-        self.table.change(self._of, Sort())
+        self.open_first(self._of)
 
     @property
     def table(self) -> JobTable:
         """The table."""
-        return self.query_one(JobTable)
+        return self._table
 
     @property
     def _search(self) -> TypedLine:
@@ -86,11 +100,24 @@ class ReportScreen(DeckScreen):
     def on_report_rows_changed(self) -> None:
         """Tell what is shown."""
         table = self.table
-        table.notice = NONE_FOUND if table.filter != JobFilter() else FIRST_RUN
+        table.note(self._notice(table))
+        self.leave_soon()
         self.query_one("#told-filter", Bar).show(told(table, self.size.width))
         if (off := self.off()) != self._off:
             self._off = off
             self.show_footer()
+
+    def _notice(self, table: JobTable) -> str:
+        """Return what stands where no job is, with the next key."""
+        if table.trouble:
+            return UNREAD
+        if table.total is None:
+            if not self._asked_at:
+                self._asked_at = time.monotonic()
+                self.set_timer(PATIENCE, self.on_report_rows_changed)
+            return READING if time.monotonic() - self._asked_at >= PATIENCE else ""
+        self._asked_at = 0.0
+        return NONE_FOUND if table.filter != JobFilter() else FIRST_RUN
 
     def _open_job(self, job: Job) -> None:
         self.deck.open_job(job.id)
@@ -108,8 +135,8 @@ class ReportScreen(DeckScreen):
         """Close the text filter, end the range, take the filter away; then go back."""
         table = self.table
         if self._search.has_class("open"):
-            self._close_search()
             self._filter(replace(table.filter, search=""))
+            self._close_search()
         elif table.in_range:
             table.end_range()
         elif table.filter != self._of:
@@ -126,6 +153,8 @@ class ReportScreen(DeckScreen):
     def action_filter(self) -> None:
         """Type a text to filter by."""
         self._search.value = self.table.filter.search
+        self.table.remember()
+        self.table.one_change = True
         self._search.add_class("open")
         self.set_focus(self._search)
 
@@ -147,6 +176,7 @@ class ReportScreen(DeckScreen):
         if self._typing is not None:
             self._typing.stop()
         self._search.remove_class("open")
+        self.table.one_change = False
         self.set_focus(self.table)
 
     def action_failed_only(self) -> None:
@@ -166,24 +196,33 @@ class ReportScreen(DeckScreen):
             self._filter(replace(self.table.filter, statuses=statuses))
 
     def action_filter_value(self) -> None:
-        """Show only jobs with the status or recipe under the cursor."""
-        column, job, filter = self.table.column, self.table.current, self.table.filter
-        if job is None or column is None:
-            return
-        if column.column.id == "status":
-            self._filter(replace(filter, statuses=frozenset({job.status})))
-        elif column.column.id == "recipe":
-            self._filter(replace(filter, recipe=job.recipe))
-        else:
-            self.deck.say("h and l go to the column of the status or the recipe; , then shows only that value")
+        """Show only jobs with the value under the cursor."""
+        column, job = self.table.column, self.table.current
+        if job is not None and column is not None:
+            self._filter_or_say(same(self.table.filter, column.column.id, job), SAME)
 
     def action_exclude_value(self) -> None:
-        """Leave out jobs with the status under the cursor."""
-        column, job, filter = self.table.column, self.table.current, self.table.filter
-        if job is None or column is None or column.column.id != "status":
-            self.deck.say("h and l go to the column of the status; - then leaves that status out")
-            return
-        self._filter(replace(filter, statuses=frozenset(filter.statuses or Status) - {job.status}))
+        """Leave out jobs with the status or recipe under the cursor."""
+        column, job = self.table.column, self.table.current
+        if job is not None and column is not None:
+            self._filter_or_say(excluded(self.table.filter, column.column.id, job), EXCLUDE)
+
+    def _filter_or_say(self, filter: JobFilter | None, otherwise: str) -> None:
+        if filter is None:
+            self.deck.say(otherwise)
+        else:
+            self._filter(filter)
+
+    def action_marked_only(self) -> None:
+        """Show only the marked jobs, or again what was shown before."""
+        table = self.table
+        if table.filter.ids is not None or table.filter.up_to is not None:
+            self._filter(self._before_marked)
+        elif table.marks:
+            self._before_marked = table.filter
+            self._filter(table.marks.as_filter())
+        else:
+            self.deck.say("no job is marked; Space marks one, * all that the filter shows")
 
     def action_sort_menu(self) -> None:
         """Choose the column to sort by."""
@@ -248,7 +287,16 @@ class ReportScreen(DeckScreen):
 
     def action_copy_command(self) -> None:
         """Copy the command that lists the same jobs."""
-        self.deck.copy(command(self.table.filter, self.table.sort))
+        words = command(self.table.filter, self.table.sort)
+        if words is None:
+            self.deck.say("no command names marked jobs; w writes them to a file")
+        else:
+            self.deck.copy(words)
+
+    def action_columns(self) -> None:
+        """Choose and order the columns."""
+        table = self.table
+        self.app.push_screen(ColumnsScreen(table.columns, table.arrangement, table.choose_columns))
 
     def _job(self) -> Job | None:
         if self.table.current is None:
@@ -257,47 +305,48 @@ class ReportScreen(DeckScreen):
 
 
 def told(table: JobTable, width: int) -> Text:
-    """Return the one line over the table: filter, counts, order, marks, what is new."""
-    total = "counting…" if table.total is None else f"{table.total:,}"
+    """Return the one line over the table: filter, counts, order, marks, what is new.
+
+    Where that is too long, without the order, which the titles show too; then with less of the filter.
+    """
+    total = f"{table.total:,}" if table.total is not None else _uncounted(table)
     if table.filter != JobFilter() and table.everything is not None:
         total += f" of {count(table.everything, 'job')}"
     else:
         total += " job" if total == "1" else " jobs"
-    text = Text.assemble((described(table.filter), "bold"), f" — {total} · {ordered(table.sort)}")
+    filter, order = Text(described(table.filter), style="bold"), f" · {ordered(table.sort)}"
+    rest = Text(f" — {total}")
     for part in _states(table):
-        text.append(" · ").append(part, style="bold")
+        rest.append(" · ").append(part, style="bold")
+    if filter.cell_len + rest.cell_len + len(order) <= width:
+        rest = Text.assemble(rest[: len(total) + 3], order, rest[len(total) + 3 :])
+    filter.truncate(max(width - rest.cell_len, LEAST_FILTER), overflow="ellipsis")
+    text = filter.append_text(rest)
     text.truncate(max(width, 1), overflow="ellipsis")
     return text
 
 
+def _uncounted(table: JobTable) -> str:
+    return "counting…" if table.at_least is None else f"{table.at_least:,}+, counting…"
+
+
 def _states(table: JobTable) -> Iterable[str]:
     if table.marks:
-        yield f"{'…' if table.marked is None else f'{table.marked:,}'} marked"
+        yield f"{'…' if table.marked is None else f'{table.marked:,}'} marked{_outside(table)}"
     if table.in_range:
         yield "marking: v ends"
     if table.paused:
         yield "paused: Z goes on"
+    if {table.sort.column, table.sort.then} & _MOVING:
+        yield "following" if table.follow else "holding: F follows"
     if table.new:
         yield f"{table.new:,} new"
 
 
-def described(filter: JobFilter) -> str:
-    """Return a filter in words."""
-    parts = [" or ".join(WORDS[status].word for status in sorted(filter.statuses))]
-    parts.append(f"recipe {safe(filter.recipe)}" if filter.recipe is not None else "")
-    parts.append(f"error {safe(filter.error_group)}" if filter.error_group is not None else "")
-    parts.append(f"since {filter.since.astimezone():%Y-%m-%d %H:%M}" if filter.since else "")
-    parts.append(f"until {filter.until.astimezone():%Y-%m-%d %H:%M}" if filter.until else "")
-    parts.append(f'text "{safe(filter.search)}"' if filter.search else "")
-    return " · ".join(part for part in parts if part) or "all"
-
-
-def ordered(sort: Sort) -> str:
-    """Return an order in words."""
-    title = next((column.title for column in COLUMNS if column.sort == sort.column), sort.column)
-    if sort.column.endswith("_at"):
-        return f"by {title}, {'newest' if sort.descending else 'oldest'} first"
-    return f"by {title}, {'descending' if sort.descending else 'ascending'}"
+def _outside(table: JobTable) -> str:
+    if table.outside is None:
+        return " (… not in this filter)"
+    return f" ({table.outside:,} not in this filter)" if table.outside else ""
 
 
 def rerun_told(done: Rerun) -> str:
@@ -311,14 +360,3 @@ def rerun_told(done: Rerun) -> str:
     more = f" (and {len(done.refused) - 1:,} more)" if len(done.refused) > 1 else ""
     return f"{first}; not {refusal.id}: {safe(refusal.message)}{more}"
 
-
-def command(filter: JobFilter, sort: Sort) -> str:
-    """Return the command line that lists the same jobs in the same order."""
-    words = ["jobdeck", "jobs"]
-    words += ["--status", ",".join(sorted(filter.statuses))] if filter.statuses else []
-    words += ["--recipe", filter.recipe] if filter.recipe is not None else []
-    words += ["--search", filter.search] if filter.search else []
-    words += ["--error", filter.error_group] if filter.error_group is not None else []
-    if sort != Sort():
-        words.append(f"--sort={'-' if sort.descending else ''}{sort.column}")
-    return shlex.join(words)

@@ -1,10 +1,9 @@
-"""The jobs report as a table: its columns and their order, marks that stay on jobs, and painting only what differs."""
+"""The jobs report as a table: its columns and their order, and painting only what differs."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
@@ -13,11 +12,16 @@ from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
 
-from data.records import Job, JobFilter, Sort
+from data.records import SECOND_COLUMNS, Job, JobFilter, Sort
 from tui.actions import bindings
-from tui.columns import Placed, cell, fit, place
+from tui.arrangement import Arrangement, arranged, columns_with, own_names, visible
+from tui.columns import Column, Placed, cell, fit, place
+from tui.filters import no_second
 from tui.marks import Marks
-from tui.widgets.report_rows import BLOCK, ReportRows
+from tui.text import safe
+from tui.widgets.marking import MarkedRows
+from tui.widgets.report_rows import BLOCK
+from tui.widgets.window import Window
 from tui.words import ARROWS, WORDS, unicode_output
 
 if TYPE_CHECKING:
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
 
 BAR = 2
 """Cells at the left: the cursor, the mark."""
-LONGEST_RANGE = 20_000
+UNDO = 50
+"""Changes that can be undone."""
 
 _PLAIN = Style.null()
 _BOLD = Style(bold=True)
@@ -34,9 +39,24 @@ _TITLE = Style(underline=True)
 _TITLE_CURSOR = Style(bold=True, reverse=True)
 _FALLING = ("id", "received_at", "first_started_at", "started_at", "finished_at", "duration_ms", "versions")
 """Sort columns that begin with the highest."""
+_UNSORTABLE = {
+    "trail": "v, the count of versions, can",
+    "expires": "it counts from when the job ended: finished can",
+}
+_UNSORTABLE_OWN = "what recipes report has no index; / finds jobs by title, key and error"
 
 
-class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What can be come back to."""
+
+    filter: JobFilter
+    sort: Sort
+    arrangement: Arrangement
+    marks: Marks
+
+
+class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
     """The report as one sees it. The cursor is narrow, so that a move writes little."""
 
     BINDINGS: ClassVar[list[Any]] = [*bindings("report")]
@@ -50,12 +70,13 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         self._placed: tuple[Placed, ...] = ()
         self._painted: list[Strip] = []
         self._bodies: dict[int, tuple[Job, list[Segment]]] = {}
-        self._range: tuple[Job, Marks] | None = None
-        self.marks = Marks()
-        self.marked: int | None = 0
-        """How many jobs are marked; None while they are being counted."""
-        self.notice = ""
-        """What stands where no job is."""
+        self._own: tuple[str | None, tuple[str, ...]] = (None, ())
+        self._own_of: Window | None = None
+        self._before: list[Before] = []
+        self.arrangement = Arrangement()
+        self._notice = ""
+        self.one_change = False
+        """Whether the views that follow are one change to undo."""
 
     # What it tells
 
@@ -65,19 +86,56 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         return next((placed for placed in self._placed if placed.column.id == self._column), None)
 
     @property
-    def in_range(self) -> bool:
-        """Whether moving marks."""
-        return self._range is not None
+    def columns(self) -> tuple[Column, ...]:
+        """All columns that there are now, hidden ones too, in their order."""
+        return arranged(columns_with(self._own[1]), self.arrangement)
 
-    def view_changed(self) -> None:
-        self._range = None
+    def note(self, notice: str) -> None:
+        """Have `notice` stand where no job is."""
+        if notice != self._notice:
+            self._notice = notice
+            self._repaint()
 
-    def moved(self) -> None:
-        self._mark_range()
+    # Views, and back
 
-    async def counted(self) -> None:
-        if self.marks.filter is not None:
-            await self._count_marks()
+    def change(self, filter: JobFilter, sort: Sort, on: int | None = None) -> None:
+        """Show another filter or order, as soon as its rows were read; what was before can be undone."""
+        if self._report is not None:
+            self.remember()
+        super().change(filter, sort, on)
+
+    def choose_columns(self, arrangement: Arrangement) -> None:
+        """Show other columns, or in another order."""
+        if arrangement != self.arrangement:
+            self.remember()
+            self.arrangement = arrangement
+            self._place_columns()
+
+    def remember(self) -> None:
+        if not self.one_change:
+            self._before = [*self._before[1 - UNDO:], self._now()]
+
+    def _now(self) -> Before:
+        return Before(self.filter, self.sort, self.arrangement, self.marks)
+
+    def undo(self) -> str:
+        """Go back to what was before the last change; return what that changed, empty where there is nothing."""
+        now = self._now()
+        while self._before:
+            before = self._before.pop()
+            if before == now:
+                continue
+            if (before.filter, before.sort) != (now.filter, now.sort):
+                super().change(before.filter, before.sort)
+            if before.arrangement != now.arrangement:
+                self.arrangement = before.arrangement
+                self._place_columns()
+            if before.marks != now.marks:
+                self._range = None
+                self.set_marks(before.marks)
+            return " and ".join(name for name in ("filter", "sort", "arrangement", "marks")
+                                if getattr(before, name) != getattr(now, name))
+        return ""
 
     # Painting
 
@@ -94,7 +152,7 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         position = self._top + y - self._head
         job = self._window.at(position)
         if job is None:
-            notice = self.notice if y == 2 and self.total == 0 else ""
+            notice = self._notice if y == 2 and not self._window.rows else ""
             return Strip([Segment(fit(notice, width), _PLAIN)])
         return Strip(self._row(job, position)).adjust_cell_length(width, _PLAIN)
 
@@ -102,11 +160,17 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
         segments = [Segment(" " * BAR, _PLAIN)]
         for placed in self._placed:
             column = placed.column
-            sorted_by = column.sort == self.sort.column
-            arrow = ARROWS[self.sort.descending][0 if unicode_output() else 1] if sorted_by else " "
+            arrow = self._arrow(column)
             style = _TITLE_CURSOR if column.id == self._column else _TITLE
             segments += [Segment(fit(column.title, placed.width, right=column.right), style), Segment(arrow, _PLAIN)]
         return segments
+
+    def _arrow(self, column: Column) -> str:
+        sort = self.sort
+        if column.sort is None or column.sort not in (sort.column, sort.then):
+            return " "
+        descending = sort.descending if column.sort == sort.column else sort.then_descending
+        return ARROWS[descending][0 if unicode_output() else 1]
 
     def _row(self, job: Job, position: int) -> list[Segment]:
         body = self._body(job)
@@ -132,19 +196,38 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
 
     def _repaint(self) -> None:
         """Paint the lines that differ from what was painted."""
+        self._know_own()
         for y in range(min(self.size.height, len(self._painted))):
             if self._painted[y] != self._strip(y):
                 self.refresh(Region(0, y, self.size.width, 1))
 
+    def _know_own(self) -> None:
+        """Give the report columns of a recipe a column each where all rows at hand are of that recipe."""
+        window = self._window
+        if window is self._own_of:
+            return
+        self._own_of = window
+        recipes = {job.recipe for job in window.rows} or {self.filter.recipe}
+        recipe = recipes.pop() if len(recipes) == 1 else None
+        known = self._own[1] if recipe is not None and recipe == self._own[0] else ()
+        own = (recipe, own_names(known, window.rows) if recipe is not None else ())
+        if own != self._own:
+            self._own = own
+            self._place_columns()
+
     def on_resize(self, event: events.Resize) -> None:
         """Place the columns anew; the cursor stays in sight."""
-        self._placed = place(event.size.width, BAR)
-        self._bodies.clear()
         self._painted = [Strip.blank(0)] * event.size.height
-        if self.column is None and self._placed:
-            self._column = self._placed[0].column.id
+        self._place_columns()
         self._stay()
         self.refresh()
+
+    def _place_columns(self) -> None:
+        self._placed = place(self.size.width, BAR, visible(columns_with(self._own[1]), self.arrangement))
+        self._bodies.clear()
+        if self.column is None and self._placed:
+            self._column = self._placed[0].column.id
+        self._repaint()
 
     def on_focus(self) -> None:
         """Show the cursor as the one that keys move."""
@@ -184,18 +267,41 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
 
     def action_sort(self) -> None:
         """Sort by the column under the cursor; if it is sorted by that, turn the order round."""
+        if (column := self._sortable()) is not None:
+            self.sort_by(column)
+
+    def action_sort_second(self) -> None:
+        """Sort jobs with the same first value by the column under the cursor; again turns that round."""
+        if (then := self._sortable()) is None:
+            return
+        sort = self.sort
+        if then not in SECOND_COLUMNS.get(sort.column, ()):
+            self.app.notify(no_second(sort.column, then))
+            return
+        descending = not sort.then_descending if then == sort.then else then in _FALLING
+        self.change(self.filter, replace(sort, then=then, then_descending=descending))
+
+    def _sortable(self) -> str | None:
         placed = self.column
-        if placed is not None and placed.column.sort is not None:
-            self.sort_by(placed.column.sort)
+        if placed is not None and placed.column.sort is None:
+            why = _UNSORTABLE.get(placed.column.id, _UNSORTABLE_OWN)
+            self.app.notify(f"{safe(placed.column.title)} cannot be sorted by: {why}")
+        return None if placed is None else placed.column.sort
 
     def action_sort_reverse(self) -> None:
         """Turn the order round."""
-        self.sort_by(self.sort.column)
+        sort = self.sort
+        turned = replace(sort, descending=not sort.descending)
+        if sort.then is not None:
+            turned = replace(turned, then_descending=not sort.then_descending)
+        self.change(self.filter, turned)
 
     def sort_by(self, column: str) -> None:
         """Sort by a column, the highest first where that is what one looks for; again turns the order round."""
-        descending = not self.sort.descending if column == self.sort.column else column in _FALLING
-        self.change(self.filter, Sort(column, descending))
+        if column == self.sort.column:
+            self.change(self.filter, replace(self.sort, descending=not self.sort.descending))
+        else:
+            self.change(self.filter, Sort(column, column in _FALLING))
 
     def action_sort_left(self) -> None:
         """Sort by the column to the left of the sorted one."""
@@ -213,109 +319,23 @@ class JobTable(ReportRows, can_focus=True, inherit_bindings=False):
             self._choose_column(sortable[at].id)
             self.sort_by(sortable[at].sort or "id")
 
-    # Keys: marks
-
-    def _set_marks(self, marks: Marks) -> None:
-        self.marks = marks
-        self.marked = len(marks.ids) if marks.filter is None else None
-        if marks.filter is not None:
-            self._work(self._counted_marks(), "marks")
-        self._repaint()
-        self._tell()
-
-    async def _count_marks(self) -> None:
-        marks = self.marks
-        if marks.filter is None:
-            self.marked = len(marks.ids)
-            return
-        counted = await asyncio.to_thread(self._open(marks.filter, Sort("id")).count)
-        if marks is self.marks:
-            self.marked = max(counted - len(marks.excluded), 0)
-
-    async def _counted_marks(self) -> None:
-        await self._count_marks()
-        self._tell()
-
-    def action_mark(self) -> None:
-        """Mark the job under the cursor, or take its mark away, and go on."""
-        if self.current is not None:
-            self._range = None
-            self._set_marks(self.marks.toggled([self.current]))
-            self.action_down()
-
-    def action_mark_range(self) -> None:
-        """Begin to mark while moving, or end it."""
-        if self._range is not None:
-            self._range = None
-        elif self.current is not None:
-            self._range = (self.current, self.marks)
-            self._mark_range()
-            self._repaint()
-        self._tell()
-
-    def end_range(self) -> bool:
-        """End marking by moving; return whether it was on."""
-        was_on, self._range = self._range is not None, None
-        self._tell()
-        return was_on
-
-    def _mark_range(self) -> None:
-        if self._range is None:
-            return
-        begun, base = self._range
-        start = self._window.find(begun.id)
-        if start is None or self.current is None:
-            self._work(self._mark_far(), "range")
-            return
-        low, high = sorted((start, self._cursor))
-        self.marks = base.with_(self._window.rows[low - self._window.first : high + 1 - self._window.first])
-        self.marked = len(self.marks.ids) if base.filter is None else self.marked
-
-    async def _mark_far(self) -> None:
-        report, begun, to = self._report, self._range, self.current
-        if report is None or begun is None or to is None:
-            return
-        start = await asyncio.to_thread(report.position, begun[0].id)
-        end = await asyncio.to_thread(report.position, to.id)
-        if start is None or end is None:
-            return
-        low, high = sorted((start, end))
-        if high - low >= LONGEST_RANGE:
-            self._range = None
-            self.app.notify(f"a range may have {LONGEST_RANGE:,} jobs at the most; * marks all that match the filter",
-                            severity="error")
-            return
-        jobs = await asyncio.to_thread(report.rows, low, high - low + 1)
-        if begun is self._range and report is self._report:
-            self._set_marks(begun[1].with_(jobs))
-
-    def action_mark_all(self) -> None:
-        """Mark all that the filter shows as of now, loaded or not."""
-        self._work(self._mark_all(), "marks")
-
-    async def _mark_all(self) -> None:
-        self._range = None
-        newest = await asyncio.to_thread(self._open(JobFilter(), Sort("id")).rows, 0, 1)
-        if newest:
-            self._set_marks(Marks(filter=replace(self.filter, up_to=newest[0].id)))
-
-    def action_mark_invert(self) -> None:
-        """Turn the marks of the rows at hand round."""
-        self._range = None
-        self._set_marks(self.marks.toggled(self._window.rows))
-
-    def action_mark_none(self) -> None:
-        """Take all marks away."""
-        self._range = None
-        self._set_marks(Marks())
-
     # Keys: live
 
     def action_pause(self) -> None:
         """Hold what is on the screen while jobs come and go, or go on."""
         self.paused = not self.paused
         if self.paused:
-            self._seen = self.total
+            self._see_all()
         else:
             self._work(self.reload(), "resume")
         self._tell()
+
+    def action_follow(self) -> None:
+        """Go with the cursor's job when its place in the order changes, or hold the place."""
+        self.follow = not self.follow
+        self._tell()
+
+    def action_undo(self) -> None:
+        """Take the last change of filter, order, marks or columns back."""
+        undone = self.undo().replace("arrangement", "columns")
+        self.app.notify(f"back to the {undone} before" if undone else "there is nothing to undo")

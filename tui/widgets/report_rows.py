@@ -5,54 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textual import events
 from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from core.errors import JobdeckError
 from data.records import Job, JobFilter, Sort, Stopped
+from tui.widgets.window import UNPLACED, Window, running
 
 if TYPE_CHECKING:
     from core.automation import Report
 
 BLOCK = 128
 """Rows that are fetched on each side of where the cursor goes; more where the screen has more lines."""
-UNPLACED = 1 << 40
-"""Stands for the position of a row while its place in the report is being looked up."""
 ANCHORS_SHARE = 20
 """Anchors are collected anew at most in this part of the time."""
-
-
-@dataclass(slots=True)
-class Window:
-    """The rows at hand: neighbours in the order, the first of them at position `first`."""
-
-    report: Report | None
-    rows: list[Job]
-    first: int = 0
-    last: bool = False
-    """Whether the report's last row is at hand."""
-
-    @property
-    def end(self) -> int:
-        """The position behind the last row."""
-        return self.first + len(self.rows)
-
-    @property
-    def placed(self) -> bool:
-        """Whether positions count from the report's first row, or only from `UNPLACED`."""
-        return self.first < UNPLACED // 2
-
-    def at(self, position: int) -> Job | None:
-        """Return the job at a position, None if it is not at hand."""
-        return self.rows[position - self.first] if self.first <= position < self.end else None
-
-    def find(self, job_id: int) -> int | None:
-        """Return a job's position, None if it is not at hand."""
-        return next((self.first + at for at, job in enumerate(self.rows) if job.id == job_id), None)
+SOON = 0.3
+"""Seconds after which it is told that there are many, while they are being counted."""
+MANY = 50_000
+BY_ID = ("id", "received_at")
+"""Orders in which a job never changes its place."""
 
 
 class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
@@ -80,14 +53,21 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._fixed = False
         self._reading = False
         self._seen: int | None = None
+        self._unseen = 0
         self._anchors_at = (0.0, 0.0)
         self.filter = JobFilter()
         self.sort = Sort()
         self.total: int | None = None
         """How many jobs the filter shows; None while they are being counted."""
+        self.at_least: int | None = None
+        """How many it shows at the least, while that is all that is known."""
         self.everything: int | None = None
         """How many jobs there are."""
         self.paused = False
+        self.follow = True
+        """Whether the screen goes with the cursor's job when its place in the order changes, or holds its place."""
+        self.trouble = False
+        """Whether the last read failed."""
 
     # What a subclass does
 
@@ -111,9 +91,18 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         return self._window.at(self._cursor)
 
     @property
+    def at_top(self) -> bool:
+        """Whether the cursor is on the first row."""
+        return self._cursor == 0
+
+    @property
     def new(self) -> int:
         """How many more jobs the filter shows than when its first row, or its pause, was last seen."""
-        return 0 if self.total is None or self._seen is None else max(self.total - self._seen, 0)
+        # A job that came between the last rows and their count is among those counted.
+        return 0 if self.total is None or self._seen is None else max(self.total - self._seen, self._unseen)
+
+    def _see_all(self) -> None:
+        self._seen, self._unseen = self.total, 0
 
     def neighbour(self, job_id: int, step: int) -> int | None:
         """Return the id of the job `step` rows from another, None where it is not at hand."""
@@ -136,22 +125,30 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             # Another view was asked for meanwhile.
             return
         except JobdeckError as error:
+            self.trouble = True
             self.app.notify(str(error), severity="error")
+            self._tell()
 
-    def change(self, filter: JobFilter, sort: Sort) -> None:
-        """Show another filter or order, as soon as its rows were read; the cursor stays on its job if it is in it."""
+    def change(self, filter: JobFilter, sort: Sort, on: int | None = None) -> None:
+        """Show another filter or order, as soon as its rows were read; the cursor stays on its job if it is in it.
+
+        Where there is no job under the cursor it goes on the one whose id is `on`.
+        """
         if self._report is not None:
             self._report.stop()
         report = self._report = self._open(filter, sort)
         self.filter, self.sort, self.total, self._seen = filter, sort, None, None
-        self._wanted = None
+        self._wanted = self.at_least = None
+        self._unseen = 0
         self.view_changed()
         self._tell()
         # Now, because keys that follow are meant for what will be shown.
-        self._work(self._view(report, self.current, self._cursor - self._top), "view")
+        self._work(self._view(report, self.current, self._cursor - self._top, on), "view")
 
-    async def _view(self, report: Report, kept: Job | None, line: int) -> None:
+    async def _view(self, report: Report, kept: Job | None, line: int, on: int | None) -> None:
         async with self._lock:
+            if kept is None and on is not None:
+                kept = await asyncio.to_thread(report.job, on)
             rows, above = await self._near_or_top(report, kept, each=self._block)
             if report is not self._report:
                 return
@@ -190,11 +187,15 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         That one's position is the one of `kept` so far, unless another is given. The cursor, and where keys that were
         pressed while the rows were read have sent it, keep their distance from it.
         """
+        self.trouble = False
         found = None if kept is None else self._window.find(kept.id)
         before = self._cursor if found is None else found
         first = 0 if above < each else max((before if position is None else position) - above, 1)
+        was_at_top = self._top == 0 and self._window.report is report
         self._window = Window(report, rows, first, len(rows) - above < each)
         self._shift(first + above - before)
+        if was_at_top and self.sort.column in BY_ID:
+            self._unseen = self._top
         if self._window.first == 0 and self._window.last:
             self.total = len(rows)
 
@@ -204,7 +205,8 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         """Return rows around a job, or the first ones; `stay`: around its place even if it left the report."""
         try:
             if kept is not None:
-                rows, above = await asyncio.to_thread(report.near, kept, each, each)
+                held = stay and not self.follow
+                rows, above = await asyncio.to_thread(report.near, kept, each, each, held=held)
                 if rows and (stay or (above < len(rows) and rows[above].id == kept.id)):
                     return rows, min(above, len(rows) - 1)
             return await asyncio.to_thread(report.rows, 0, each), 0
@@ -233,15 +235,30 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._tell()
 
     async def _count(self, report: Report) -> None:
-        total = await asyncio.to_thread(report.count)
+        counting = running(report.count)
+        if self.total is None:
+            await self._count_some(report, counting)
+        total = await counting
         everything = await asyncio.to_thread(self._open(JobFilter(), Sort("id")).count)
         if report is not self._report:
             return
         self.total, self.everything = total, everything
         if self._seen is None or (self._top == 0 and not self.paused):
-            self._seen = total
+            self._see_all()
         await self.counted()
         self._tell()
+
+    async def _count_some(self, report: Report, counting: asyncio.Future[int]) -> None:
+        """Tell that there are many, if that is known before they are counted."""
+        if (await asyncio.wait({counting}, timeout=SOON))[0]:
+            return
+        many = running(report.has_more_than, MANY)
+        both: set[asyncio.Future[Any]] = {counting, many}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        known = many.done() and not counting.done() and many.exception() is None
+        if known and many.result() and report is self._report:
+            self.at_least = MANY
+            self._tell()
 
     async def _anchor(self, report: Report) -> None:
         began = time.monotonic()
@@ -258,7 +275,9 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._fixed = fixed
         end = self._end if self._window.placed or not fixed else self.total
         self._wanted = max(position if end is None else min(position, end - 1), 0)
-        if self._at_hand(self._wanted):
+        # The first row of a view that was not read yet is another than that of the one before.
+        meant = not fixed or self._window.report is self._report
+        if meant and self._at_hand(self._wanted):
             self._place(self._wanted)
             self._wanted = None
         # One read at a time: keys typed meanwhile only move the aim.
@@ -403,67 +422,10 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._top = self._top_for(position, line)
         self._cursor = position
         if self._top == 0 and self.total is not None and not self.paused:
-            self._seen = self.total
+            self._see_all()
         self.moved()
         self._repaint()
         self._tell()
 
     def _tell(self) -> None:
         self.post_message(self.Changed())
-
-    # Keys: moving
-
-    def action_down(self) -> None:
-        """One row down."""
-        self._step(1)
-
-    def action_up(self) -> None:
-        """One row up."""
-        self._step(-1)
-
-    def action_page_down(self) -> None:
-        """One page down."""
-        self._step(self._height)
-
-    def action_page_up(self) -> None:
-        """One page up."""
-        self._step(-self._height)
-
-    def action_half_page_down(self) -> None:
-        """Half a page down."""
-        self._step(self._height // 2)
-
-    def action_half_page_up(self) -> None:
-        """Half a page up."""
-        self._step(-(self._height // 2))
-
-    def action_top(self) -> None:
-        """To the first row."""
-        self._go(0, fixed=True)
-
-    def action_bottom(self) -> None:
-        """To the last row, as soon as it is known which that is."""
-        if self.total is None:
-            self._work(self._bottom(), "bottom")
-        else:
-            self._go(self.total - 1, fixed=True)
-
-    async def _bottom(self) -> None:
-        if self._report is not None:
-            await self._count(self._report)
-            self._go((self.total or 1) - 1, fixed=True)
-
-    def action_open(self) -> None:
-        """Open the job under the cursor."""
-        if self.current is not None:
-            self._opened(self.current)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Move with the wheel."""
-        event.stop()
-        self._step(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Move with the wheel."""
-        event.stop()
-        self._step(-3)
