@@ -23,8 +23,6 @@ Write = Callable[[Callable[[Any], T]], T]
 
 CHUNK = 250
 """Jobs that are queued, or canceled, in one transaction: other writers wait so long."""
-WINDOW = 200
-"""Versions of a recipe that are let go and not claimed yet, at the most: what is let go cannot be reordered."""
 JUDGED_AFTER = 10
 """How many must have ended before their failed share says anything."""
 _PAGE = 500

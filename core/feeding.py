@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import heapq
 import logging
 import time
 from collections.abc import Callable, Mapping
 
-from core.batches import WINDOW, Pause, cancel_chunk, judged, queue_chunk, watched
+from core.batches import Pause, cancel_chunk, judged, queue_chunk, watched
+from core.lines import Line
 from core.reruns import Standing
 from data import batches as store
 from data.database import Database
@@ -18,6 +18,8 @@ from data.writer import Writer
 
 LOOK_EVERY_S = 0.05
 """How often a batch is looked at: its window is wide enough for so long."""
+SHARE = 4
+"""A look that takes long is followed by a pause this many times as long: the dispatcher has other things to do."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +38,15 @@ class Feeder:
         self._clock = clock
         self._credit: dict[int, tuple[float, float]] = {}
         """By batch: jobs that its rate allows now, and when that was reckoned."""
-        self._looked: dict[int, float] = {}
+        self._look_at: dict[int, float] = {}
+        self._lines: dict[int, Line] = {}
 
     def feed(self) -> float | None:
         """Carry every batch on by one step; return in how many seconds another is due though nothing moves."""
         with self._database.read() as connection:
             open_ = store.open_ids(connection)
         dues = [due for id, order in open_.items() if (due := self._due(id, order)) is not None]
-        for kept in (self._credit, self._looked):
+        for kept in (self._credit, self._look_at, self._lines):
             for gone in kept.keys() - open_.keys():
                 del kept[gone]
         return min(dues, default=None)
@@ -54,10 +57,12 @@ class Feeder:
             with self._database.read() as connection:
                 if store.any_gone(connection, batch_id):
                     return None
-        elif (rest := self._looked.get(batch_id, float("-inf")) + LOOK_EVERY_S - self._clock()) > 0:
+        elif (rest := self._look_at.get(batch_id, float("-inf")) - self._clock()) > 0:
             return rest
-        self._looked[batch_id] = self._clock()
-        return self._carry_on(batch_id)
+        began = self._clock()
+        due = self._carry_on(batch_id)
+        self._look_at[batch_id] = self._clock() + max(LOOK_EVERY_S, SHARE * (self._clock() - began))
+        return due
 
     def _carry_on(self, batch_id: int) -> float | None:
         with self._database.read() as connection:
@@ -100,16 +105,11 @@ class Feeder:
 
     def _chosen(self, batch: Batch, limit: int | None) -> list[int]:
         """Return the versions to let go next, in the order in which their events came."""
-        found = []
+        line = self._lines.get(batch.id)
+        if line is None or line.begun_at != batch.resumed_at:
+            line = self._lines[batch.id] = Line(batch)
         with self._database.read() as connection:
-            for recipe_id, unclaimed in store.recipes_waiting(connection, batch.id).items():
-                room = WINDOW - unclaimed if limit is None else min(WINDOW - unclaimed, limit)
-                if room > 0:
-                    found.append(
-                        store.next_waiting(connection, batch.id, recipe_id, room, by_key=batch.order != "any")
-                    )
-        merged = [version_id for _, version_id in heapq.merge(*found)]
-        return merged if limit is None else merged[:limit]
+            return line.next(connection, limit)
 
     def _allowed(self, batch: Batch) -> tuple[int | None, float | None]:
         """Return how many jobs the batch's rate allows now, None for any number, and when it allows another one."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, tuple_, update
 
@@ -144,38 +144,53 @@ def recipes_waiting(connection: Connection, batch_id: int) -> dict[int, int]:
     return {recipe_id: gone.get(recipe_id, 0) for recipe_id in waiting}
 
 
-def next_waiting(
-    connection: Connection, batch_id: int, recipe_id: int, limit: int, *, by_key: bool
-) -> list[tuple[int, int]]:
-    """Return (job id, version id) of the next versions to let go, in the order in which the events came.
+class Listed(NamedTuple):
+    """A version of a batch, in the order in which the events came, and what its event tells of."""
 
-    `by_key`: none whose object has an earlier job in this batch that is queued or runs.
-    """
-    found = (
-        select(versions.c.job_id, versions.c.id)
-        .where(
-            versions.c.batch_id == batch_id, _QUEUED, versions.c.waits.is_(True), versions.c.recipe_id == recipe_id
-        )
+    job_id: int
+    version_id: int
+    object_key: str | None
+
+
+def waiting_after(connection: Connection, batch_id: int, recipe_id: int, job_id: int, limit: int) -> list[Listed]:
+    """Return the next versions of a recipe that wait, of jobs after this one."""
+    rows = connection.execute(
+        select(versions.c.job_id, versions.c.id, jobs.c.object_key)
+        .join(jobs, jobs.c.id == versions.c.job_id)
+        .where(*_waits(batch_id), versions.c.recipe_id == recipe_id, versions.c.job_id > job_id)
         .order_by(versions.c.job_id)
         .limit(limit)
     )
-    if by_key:
-        found = found.where(~_earlier_of_its_object(batch_id))
-    return [(job_id, id) for job_id, id in connection.execute(found)]
+    return [Listed(*row) for row in rows]
 
 
-def _earlier_of_its_object(batch_id: int) -> Any:
-    mine, other, ahead = jobs.alias("mine"), jobs.alias("other"), versions.alias("ahead")
-    return exists().where(
-        mine.c.id == versions.c.job_id,
-        other.c.recipe_id == mine.c.recipe_id,
-        other.c.object_key == mine.c.object_key,
-        other.c.id < mine.c.id,
-        ahead.c.job_id == other.c.id,
-        ahead.c.latest.is_(True),
-        ahead.c.batch_id == batch_id,
-        ahead.c.status.in_([Status.QUEUED.value, Status.RUNNING.value]),
+def waiting_of_object(connection: Connection, batch_id: int, recipe_id: int, object_key: str) -> Listed | None:
+    """Return the first version that waits of the jobs of an object."""
+    row = connection.execute(
+        select(jobs.c.id, versions.c.id, jobs.c.object_key)
+        .join(versions, versions.c.job_id == jobs.c.id)
+        .where(
+            jobs.c.recipe_id == recipe_id, jobs.c.object_key == object_key, jobs.c.object_key.is_not(None), LATEST,
+            *_waits(batch_id),
+        )
+        .order_by(jobs.c.id)
+        .limit(1)
+    ).first()
+    return None if row is None else Listed(*row)
+
+
+def gone(connection: Connection, batch_id: int) -> list[tuple[int, Listed]]:
+    """Return the versions that were let go and have not ended, each with its recipe."""
+    rows = connection.execute(
+        select(versions.c.recipe_id, versions.c.job_id, versions.c.id, jobs.c.object_key)
+        .join(jobs, jobs.c.id == versions.c.job_id)
+        .where(versions.c.batch_id == batch_id, _ACTIVE, versions.c.waits.is_(False))
     )
+    return [(row[0], Listed(*row[1:])) for row in rows]
+
+
+def _waits(batch_id: int) -> list[Any]:
+    return [versions.c.batch_id == batch_id, _QUEUED, versions.c.waits.is_(True)]
 
 
 def let_go(connection: Connection, batch_id: int, version_ids: Sequence[int]) -> None:

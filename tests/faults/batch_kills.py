@@ -122,7 +122,7 @@ def _kill_at(workspace: Path, ended: int) -> None:
     """Run an engine and kill it when so many more versions have ended, or all have."""
     before = _ended(workspace)
     engine = EngineProcess(workspace, until_idle=True)
-    wait_until(lambda: _ended(workspace) >= before + ended or _over(engine), "more versions that ended")
+    wait_until(lambda: _ended(workspace) >= before + ended or _over(engine), "more versions that ended", 300)
     engine.signal(signal.SIGKILL)
     engine.kill()
 
@@ -137,7 +137,7 @@ def _over(engine: EngineProcess) -> bool:
 
 def _ended(workspace: Path) -> int:
     with _opened(workspace) as database:
-        query = "SELECT count(*) FROM versions WHERE number = 2 AND status NOT IN ('queued', 'running')"
+        query = "SELECT count(*) FROM versions WHERE batch_id = 1 AND status IN ('succeeded', 'failed', 'in_doubt')"
         return database.execute(query).fetchone()[0]
 
 
