@@ -42,7 +42,8 @@ TICK_S = 0.25
 SWITCH_S = 0.001
 """How long a thread may keep the others waiting: the writer, back from the disk, is what they all wait for."""
 
-_log = logging.getLogger(__name__)
+# By name: as the program that `Automation.start_engine` starts, this module is `__main__`, outside of core's log.
+_log = logging.getLogger("core.runner")
 
 
 def say(line: str) -> None:
