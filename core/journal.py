@@ -190,11 +190,12 @@ class Journal:
         branch: str | None = None, action: str | None = None, error: Error | None = None, input: JsonValue = None,
         has_input: bool = False, resolved_by: str | None = None,
     ) -> None:
-        """Record, with the next write, a step that did not act."""
+        """Record, with the next write, a step that did not act; one that succeeded was done once more by that."""
         former = self._records.get(path)
+        attempts = (former.attempts if former else 0) + (status is StepStatus.SUCCEEDED)
         self._put(
             StepRecord(
-                path, step_id, status, action, branch=branch, index=index, attempts=former.attempts if former else 0,
+                path, step_id, status, action, branch=branch, index=index, attempts=attempts,
                 input=self._masking.json(input), has_input=has_input, output=self._masking.json(output),
                 error=error and self._told(error), started_at=self._clock(), duration_ms=0,
                 ordinal=self._ordinal(former), resolved_by=resolved_by,

@@ -380,6 +380,22 @@ def test_a_retry_asks_its_condition(workspace, when, tries, warned):
     assert any("retry.when" in warning for warning in detail.version.warnings) is warned
 
 
+DONE_ONCE = """
+steps:
+  - {id: sum, set: {double: "{{ trigger.n * 2 }}"}}
+  - if: steps.sum.double > 2
+    then:
+      - {id: never, skip: true, set: {a: 1}}
+  - {stop: succeeded, reason: enough}
+"""
+
+
+def test_a_step_that_only_decides_or_computes_was_done_once(workspace):
+    workspace.recipe(DONE_ONCE)
+    told = [(step.path, step.status.value, step.attempts) for step in workspace.run({"n": 2}).steps]
+    assert told == [("1", "succeeded", 1), ("2", "succeeded", 1), ("2.then.1", "skipped", 0), ("3", "succeeded", 1)]
+
+
 # Errors
 
 
