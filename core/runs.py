@@ -26,7 +26,7 @@ from data import calls, jobs
 from data import recipes as store
 from data.database import Database
 from data.records import Error, JsonValue, Revision, StepRecord
-from data.runs import Claimed, Settled, Token
+from data.runs import Claimed, Settled, Token, took_ms
 from data.states import ENDED, Status
 from data.writer import Writer
 
@@ -121,14 +121,14 @@ class Runs:
         try:
             recipe, number = self._recipe(claimed.revision_id)
         except RecipeProblems as error:
-            settled = _end(began, Status.FAILED, Error(str(error), "recipe"), recipe="")
+            settled = _end(claimed.started_at, Status.FAILED, Error(str(error), "recipe"), recipe="")
         else:
             surroundings = self._surroundings(claimed, world, signals)
             walk = Walk(recipe, claimed.event, _facts(claimed, number), journal, surroundings)
             outcome = self._walked(walk)
             told = condition_now(recipe, claimed.event, world.settings.props, began) if claimed.mode in RERUNS else ()
             warnings = tuple(dict.fromkeys((*claimed.warnings, *told, *outcome.warnings)))
-            settled = _end(began, outcome.status, outcome.error, outcome.report, warnings, recipe)
+            settled = _end(claimed.started_at, outcome.status, outcome.error, outcome.report, warnings, recipe)
         journal.settle(settled)
 
     @staticmethod
@@ -232,13 +232,13 @@ def _facts(claimed: Claimed, revision: int) -> Run:
 
 
 def _end(
-    began: dt.datetime, status: Status, error: Error | None, report: Mapping[str, str] | None = None,
+    started_at: dt.datetime, status: Status, error: Error | None, report: Mapping[str, str] | None = None,
     warnings: tuple[str, ...] = (), recipe: Recipe | str = "",
 ) -> Settled:
     now = dt.datetime.now(dt.UTC)
     if error is not None and status is Status.FAILED:
         error = replace(error, group=error_group(error, recipe))
-    return Settled(status, now, round((now - began).total_seconds() * 1000), error, dict(report or {}), warnings)
+    return Settled(status, now, took_ms(started_at, now), error, dict(report or {}), warnings)
 
 
 def _level(name: str) -> int:

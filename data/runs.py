@@ -169,6 +169,11 @@ StepRow = tuple[Any, ...]
 """A step record as the columns of `steps` hold it, in their order."""
 
 
+def took_ms(started_at: dt.datetime, finished_at: dt.datetime) -> int:
+    """Return how long a version took: from the start of its first attempt on, what it waited in between included."""
+    return round((finished_at - started_at).total_seconds() * 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """How a run of a version settled: an end, or in doubt."""
@@ -374,7 +379,7 @@ def _take_back(connection: Connection, version: Row[Any], now: dt.datetime) -> S
         status = Status.FAILED
         told = f"its process died {recoveries} times at the same step; it is not tried again"
         error = Error(told, POISON, group=POISON)
-        values |= error_columns(error) | {"finished_at": now, "duration_ms": None}
+        values |= error_columns(error) | {"finished_at": now, "duration_ms": took_ms(version.started_at, now)}
         connection.execute(update(steps).where(*under_way).values(status=StepStatus.FAILED, error=_step_error(error)))
     else:
         status = Status.QUEUED

@@ -97,6 +97,11 @@ def killed(workspace: Any, processes: Processes, server: Any, until: Any) -> Cal
     return kill
 
 
+def took(detail):
+    """How long a version took by its two clocks, in milliseconds."""
+    return round((detail.version.finished_at - detail.version.started_at).total_seconds() * 1000)
+
+
 # After a crash
 
 
@@ -107,6 +112,7 @@ def test_a_reading_or_idempotent_step_is_done_again(workspace, killed, server, m
     detail = workspace.detail(id)
     assert (detail.version.status, detail.version.number, detail.version.attempt) == (Status.SUCCEEDED, 1, 2)
     assert [step.attempts for step in detail.steps] == [1, 2, 1]
+    assert detail.version.duration_ms == took(detail)
     assert workspace.lines() == ["before", "after 200"]
     assert len(server.received) == 2
     assert len({asked.key for asked in server.received}) == 1
@@ -193,6 +199,7 @@ steps:
     job = workspace.automation.job(bad)
     assert (job.status, job.error.kind) == (Status.FAILED, "poison")
     assert "3 times" in job.error.message
+    assert job.duration_ms == took(workspace.detail(bad))
     assert "running" not in {step.status.value for step in workspace.detail(bad).steps}
     assert workspace.status(good) is Status.SUCCEEDED
 
@@ -261,6 +268,7 @@ def test_resolved_as_to_repeat_it_acts_again_with_the_same_key(workspace, server
     workspace.run_until_idle()
     detail = workspace.detail(id)
     assert (detail.version.status, detail.steps[1].attempts) == (Status.SUCCEEDED, 2)
+    assert detail.version.duration_ms == took(detail)
     assert detail.steps[1].resolved_by == "bob"
     assert workspace.lines() == ["before", "after 200"]
     assert len({asked.key for asked in server.received}) == 1
