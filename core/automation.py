@@ -178,7 +178,7 @@ class Automation:
         with self._database.read() as connection:
             shown = store.version(connection, job_id, version)
             if shown is None:
-                raise NotFound(f"job {job_id} has no version {version}; its latest is {job_id}.{job.versions}")
+                raise NotFound(reruns.no_such_version(job_id, version, job.versions).message)
             event = store.event_of(connection, shown.id)
             parent = calls.parent(connection, shown.id)
             kin = store.of_same_object(connection, job_id)

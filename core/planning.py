@@ -236,6 +236,8 @@ class _Judge:
     def blocked(self, job: Job) -> Refusal | None:
         """Return why a job cannot be rerun, or None."""
         version = self._selection.version
+        if version is not None and not 1 <= version <= job.versions:
+            return reruns.no_such_version(job.id, version, job.versions)
         if version is not None and version != job.versions:
             return reruns.not_latest(job.id, version, job.versions)
         why = reruns.refusal(job, self._standings.get(job.recipe))

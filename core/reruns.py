@@ -147,6 +147,11 @@ def not_latest(job_id: int, version: int, latest: int) -> Refusal:
     return Refusal(job_id, "not_latest", message)
 
 
+def no_such_version(job_id: int, version: int | None, latest: int) -> Refusal:
+    """Return the refusal of a version that the job does not have; its code is that of a job that is not there."""
+    return Refusal(job_id, "no_such_job", f"job {job_id} has no version {version}; its latest is {job_id}.{latest}")
+
+
 def no_such_job(job_id: int) -> Refusal:
     """Return the refusal of an id that no job has."""
     return Refusal(job_id, "no_such_job", f"there is no job {job_id}")

@@ -156,6 +156,21 @@ def test_refusals_have_a_code_and_a_sentence(ran: Deck) -> None:
     assert "recipes/sync.yaml:1" in refused[0]["message"]
 
 
+def test_a_version_that_is_not_there_is_said_not_to_be_there(ran: Deck) -> None:
+    [refusal] = ran.json("rerun", "1.9", "--yes", expect=1)["refused"]
+    assert (refusal["code"], refusal["message"]) == ("no_such_job", "job 1 has no version 9; its latest is 1.1")
+    assert refusal["message"] in ran.run("show", "1.9", expect=1).stderr
+    assert ran.json("rerun", "1.0", "--dry-run")["refused"][0]["code"] == "no_such_job"
+
+
+def test_a_filter_by_a_recipe_that_is_unknown_is_a_slip(ran: Deck) -> None:
+    for words in (["jobs"], ["rerun", "--all", "--yes"]):
+        failed = ran.run(*words, "--recipe", "syn", expect=1)
+        assert (failed.stdout, failed.stderr) == ("", "jobdeck: unknown recipe 'syn'; did you mean 'sync'?\n")
+    (ran.folder / "recipes" / "sync.yaml").unlink()
+    assert len(ran.json("jobs", "--recipe", "sync")) == 3
+
+
 def test_a_plan_holds_or_nothing_is_done(ran: Deck) -> None:
     plan = ran.json("rerun", "--all", "--dry-run")
     assert sorted(plan["requested"]) == [1, 2, 3]
