@@ -13,7 +13,7 @@ import click
 from core.errors import JobdeckError, Refused, UsageError, WorkspaceError
 from tui import cli_tables as tables
 from tui import output
-from tui.cli_options import WorkspaceCommand, complete_recipe, named_workspace
+from tui.cli_options import WorkspaceCommand, complete_recipe, named_recipe, named_workspace
 from tui.text import safe_block
 
 if TYPE_CHECKING:
@@ -124,5 +124,10 @@ def on_terminal(*streams: TextIO) -> bool:
 
 
 def opened(context: click.Context) -> Automation:
-    """Return the command's workspace, opened until the command ends."""
-    return context.with_resource(open_automation(workspace_of(context)))
+    """Return the command's workspace, opened until the command ends; raises NotFound where `--recipe` names none."""
+    automation = context.with_resource(open_automation(workspace_of(context)))
+    recipe = named_recipe(context)
+    if recipe is not None:
+        # A filter by it would find nothing, and nobody would learn of the slip.
+        automation.recipe(recipe)
+    return automation

@@ -22,6 +22,7 @@ from tui.output import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAMED = "jobdeck.workspace"
+_RECIPE = "jobdeck.recipe"
 
 
 def named_workspace(context: click.Context) -> Path | None:
@@ -32,6 +33,16 @@ def named_workspace(context: click.Context) -> Path | None:
 def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
     if value is not None:
         context.meta[_NAMED] = value
+
+
+def named_recipe(context: click.Context) -> str | None:
+    """Return the recipe that `--recipe` names."""
+    return context.meta.get(_RECIPE)
+
+
+def _remember_recipe(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    context.meta[_RECIPE] = value
+    return value
 
 
 def workspace_option() -> click.Option:
@@ -226,7 +237,8 @@ def output_option(command: F) -> F:
 
 
 _FILTERS = (
-    click.option("--recipe", metavar="NAME", shell_complete=complete_recipe, help="Jobs of this recipe."),
+    click.option("--recipe", metavar="NAME", callback=_remember_recipe, shell_complete=complete_recipe,
+                 help="Jobs of this recipe."),
     click.option("--not-recipe", "not_recipes", multiple=True, metavar="NAME", shell_complete=complete_recipe,
                  callback=lambda context, parameter, names: frozenset(names),
                  help="No jobs of this recipe; may be given again."),
