@@ -141,7 +141,7 @@ class _RecipeReader:
             self._problems.add(key, unknown("trigger", key.source, self._registry.triggers))
             return None
         given = value if isinstance(value, Mapping) else Mapping(key.at, {})
-        if not isinstance(value, Mapping) and not (isinstance(value, Scalar) and value.value is None):
+        if not isinstance(value, Mapping) and not (isinstance(value, Scalar) and value.empty):
             self._problems.add(value, f"the inputs of {declared.name} are a mapping, not {kind(value)}")
             return None
         self._warn_of_templates(declared, given)

@@ -16,6 +16,7 @@ from core.expressions.errors import ExpressionSyntaxError, explained, nearest
 from core.expressions.filters import FILTERS, TESTS
 from core.expressions.methods import words
 from core.expressions.operators import Operators
+from core.expressions.wording import reworded
 
 LANGUAGE = Operators(FILTERS, TESTS)
 _NODES = words("""Template Output TemplateData If For Assign Name Const Tuple List Dict Pair Keyword CondExpr Filter
@@ -105,7 +106,7 @@ def parse(source: str, bare: bool) -> nodes.Template:
                 data.data = data.data.replace(stand_in, "\r")
         _check(tree, source)
     except TemplateSyntaxError as error:
-        raise ExpressionSyntaxError(source, (error.message or "it cannot be read").rstrip("."), place) from None
+        raise ExpressionSyntaxError(source, reworded(error.message or "it cannot be read"), place) from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise ExpressionSyntaxError(source, explained(error), place) from None
     return tree

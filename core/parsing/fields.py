@@ -111,7 +111,7 @@ class Fields:
         match node:
             case None | Mapping():
                 return node
-            case Scalar(value=None):
+            case Scalar(empty=True):
                 return Mapping(node.at, {})
         self._wrong(name, node, "a mapping")
         return None

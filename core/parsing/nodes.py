@@ -41,6 +41,13 @@ class Scalar:
     value: bool | int | float | str | None
     source: str
     """As the file says it, without quotes."""
+    refused: bool = False
+    """Whether it stands for what could not be read, which has been told: nothing more is to be said of it."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether the file says nothing, or null, here."""
+        return self.value is None and not self.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,8 @@ class Problems:
 
     def add(self, node: Node, message: str, *, near: str = "", shift: int = 0) -> None:
         """Note that a node is wrong; `near` is a text inside it, and `shift` a place in that text, that it is about."""
+        if isinstance(node, Scalar) and node.refused:
+            return
         self._found.append(self._problem(node, message, near, shift))
 
     def warn(self, node: Node, message: str, *, near: str = "") -> None:
@@ -280,9 +289,9 @@ class _Reading:
         return node, size
 
     def _refuse(self, raw: Any, message: str) -> tuple[Node, int]:
-        node = Scalar(_spot(raw), None, "")
-        self._problems.add(node, message)
-        return node, 1
+        spot = _spot(raw)
+        self._problems.add(Scalar(spot, None, ""), message)
+        return Scalar(spot, None, "", refused=True), 1
 
     def _built(self, raw: Any) -> tuple[Node, int]:
         if raw.ctag is not None and raw.ctag.handle is not None:
@@ -320,7 +329,7 @@ class _Reading:
                 continue
             value, size = self._sized(raw_value)
             if isinstance(value, Scalar) and value.at.start == value.at.end:
-                value = Scalar(key.at, value.value, value.source)  # the library has it where the next thing begins
+                value = replace(value, at=key.at)  # the library has it where the next thing begins
             entries[key.source] = key, value
             total += size
         return Mapping(_spot(raw), entries), total

@@ -594,6 +594,24 @@ def test_inputs_as_a_whole_are_no_template() -> None:
     assert problems(text) == ["4:34: 'with' must be a mapping, not '{{ trigger }}'"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("trigger: {manual.event: {}}\nsteps: &s\n  - {if: 'true', then: *s}\n",
+         "2:8: the alias *s stands inside its own anchor: that never ends"),
+        ("!recipe {trigger: {manual.event: {}}, steps: [{set: {a: 1}}]}\n",
+         "1:1: tags are not used in recipes: remove !recipe"),
+        ("trigger: {schedule.every: !x {every: 10m}}\nsteps: [{set: {a: 1}}]\n",
+         "1:27: tags are not used in recipes: remove !x"),
+        (steps("- {action: files.append, with: !x {path: a}}"), "4:34: tags are not used in recipes: remove !x"),
+        (steps("- {repeat: !x trigger.y, do: [{set: {a: 1}}]}"), "4:14: tags are not used in recipes: remove !x"),
+        (steps("- !x {set: {a: 1}}"), "4:5: tags are not used in recipes: remove !x"),
+    ],
+)
+def test_what_could_not_be_read_is_told_once(text: str, said: str) -> None:
+    assert problems(text) == [said]
+
+
 def test_rendered_inputs_are_validated() -> None:
     action = REGISTRY.actions["http.request"]
     with pytest.raises(StepError) as raised:
@@ -628,7 +646,8 @@ def test_rendered_inputs_that_are_always_text() -> None:
         ("- set: {a: \"{{ steps['s2'] }}\"}", "4:14: unknown step 's2'; known: s1"),
         ("- {repeat: trigger.x, as: row, do: [{set: {a: '{{ rw }}'}}]}",
          "4:53: unknown name 'rw'; did you mean 'row'?"),
-        ("- {if: trigger.x ===, stop: failed}", "4:22: unexpected '='"),
+        ("- {if: trigger.x ===, stop: failed}", "4:22: '=' was not expected here"),
+        ("- {if: trigger.x +, stop: failed}", "4:20: it ends where a value is missing"),
         ("- {if: '{{ trigger.x }}', stop: failed}", "4:11: it takes a bare expression, without {{ }}"),
         ("- {if: trigger.x | uper, stop: failed}", "4:22: there is no filter uper; did you mean 'upper'?"),
     ],
