@@ -398,8 +398,8 @@ def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
 def _trigger(detail: JobDetail) -> str:
     job = detail.job
     if job.trigger_stored:
-        text = json.dumps(detail.trigger, indent=2, ensure_ascii=False)
-        return text if len(text) <= _TRIGGER else f"{text[:_TRIGGER]}\n… all of its {len(text):,} characters: -o json"
+        text = _as_json(detail.trigger, _TRIGGER + 1, indent=2)
+        return text if len(text) <= _TRIGGER else f"{text[:_TRIGGER]}\n… and more: -o json has all of it"
     if job.trigger_expired_at:
         return removed(job)
     return "not stored"
@@ -416,7 +416,19 @@ def _outcome(step: StepRecord, begun: int = 0) -> str:
 
 
 def _shown(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else _as_json(value, _CELL + 1)
+
+
+def _as_json(value: JsonValue, limit: int, indent: int | None = None) -> str:
+    """Return the first `limit` characters of a value as JSON; what comes after them is not even looked at."""
+    parts: list[str] = []
+    left = limit
+    for part in json.JSONEncoder(indent=indent, ensure_ascii=False).iterencode(value):
+        parts.append(part[:left])
+        left -= len(part)
+        if left <= 0:
+            break
+    return "".join(parts)
 
 
 def _became(accepted: Accepted) -> str:

@@ -214,3 +214,26 @@ def test_show_tells_a_person_everything() -> None:
                  "by retention 30d of recipe accounts",
                  '{"count": 0}', "zendesk.search", "late"):
         assert part in text
+
+
+class Rows(list[Any]):
+    """A list that knows how much of it was looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():
+            self.looked_at += 1
+            yield row
+
+
+@pytest.mark.parametrize("where", ["trigger", "output"])
+def test_of_a_large_value_only_what_is_shown_is_written_out(where: str) -> None:
+    rows = Rows([{"row": number} for number in range(100_000)])
+    step = StepRecord("1", "find", StepStatus.SUCCEEDED, "sql.query", attempts=1, output=rows, duration_ms=5)
+    event, steps = (rows, ()) if where == "trigger" else ({"id": 1}, (step,))
+    out = io.StringIO()
+    tables.write_show(JobDetail(job(), version(), event, steps), out)
+    assert "row" in out.getvalue()
+    assert 10 < rows.looked_at < 5_000
+    assert ("… and more: -o json has all of it" in out.getvalue()) is (where == "trigger")
