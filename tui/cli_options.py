@@ -232,7 +232,7 @@ def output_option(command: F) -> F:
     """Add `-o/--output`."""
     return click.option(
         "-o", "--output", "format", type=click.Choice(FORMATS), default="table", show_default=True,
-        help="Table for people; the others are stable, for scripts.",
+        help="Table for people; the others are stable, for scripts. In csv a control character is an escape: \\x1b.",
     )(command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -25,7 +26,6 @@ from data.records import (
     Version,
 )
 from data.states import Status
-from tui.text import safe_block
 
 if TYPE_CHECKING:
     from core.automation import EngineState, State
@@ -348,7 +348,11 @@ def write_lines(records: Iterable[Mapped], fields: Sequence[str], out: TextIO) -
 
 
 def write_csv(records: Iterable[Mapped], fields: Sequence[str], out: TextIO) -> None:
-    """Write CSV as RFC 4180 has it, with a header line, as the records come; what is nested is compact JSON."""
+    """Write CSV as RFC 4180 has it, with a header line, as the records come; what is nested is compact JSON.
+
+    Text stays as it is, but for what a terminal would obey or a spreadsheet run: control and bidi characters other than
+    tabs and line ends are written as escapes, `\\x1b`, `\\u202e`, and `'` stands before what looks like a formula.
+    """
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(fields)
     for record in records:
@@ -380,4 +384,15 @@ def _csv_cell(value: JsonValue) -> str | int | float:
         case int() | float():
             return value
     # A spreadsheet takes a cell that begins so for a formula.
-    return ("'" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else "") + safe_block(value)
+    formula = value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return ("'" if formula else "") + _OBEYED.sub(_escape, value)
+
+
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
+)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -130,9 +130,16 @@ def test_csv_has_a_heading_and_quotes_what_a_spreadsheet_would_run() -> None:
     cells = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "a,b", 'say "x"', "two\nlines", -5, 1.5, None, True, {"a": [1]}]
     text = written([{"a": cell} for cell in cells], "csv")
     rows = [row[0] if row else "" for row in csv.reader(io.StringIO(text, newline=""))]
-    assert rows == ["a", "'=1+1", "'+1", "'-1", "'@x", "'    x", "'^Mx", "a,b", 'say "x"', "two\nlines", "-5", "1.5",
+    assert rows == ["a", "'=1+1", "'+1", "'-1", "'@x", "'\tx", r"'\x0dx", "a,b", 'say "x"', "two\nlines", "-5", "1.5",
                     "", "true", '{"a":[1]}']
     assert written([], "csv") == "a\r\n"
+
+
+def test_csv_keeps_text_as_it_is_but_for_what_a_terminal_obeys() -> None:
+    kept = "e\u0301 \U0001f469\u200d\U0001f4bb\tone\r\ntwo"
+    text = written([{"a": kept}, {"a": "\x1b[2J\x9b \u202eabc\x7f\rx\ud800"}], "csv")
+    _, first, second = [row[0] for row in csv.reader(io.StringIO(text, newline=""))]
+    assert (first, second) == (kept, r"\x1b[2J\x9b \u202eabc\x7f\x0dx\ud800")
 
 
 @given(st.text(st.characters(codec=None)))
@@ -140,7 +147,7 @@ def test_no_format_lets_out_what_a_terminal_obeys(text: str) -> None:
     record = {"a": text, "b": {"c": text}}
     for format in output.WRITERS:
         shown = written([record], format, ("a", "b"))
-        assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e\ud800-\udfff]", shown)
+        assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e\ud800-\udfff]", shown)
     assert json.loads(written([record], "jsonl")) == record
 
 
