@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.states import Status, StepStatus
@@ -38,8 +40,31 @@ ARROWS = {False: ("▴", "^"), True: ("▾", "v")}
 
 
 def unicode_output() -> bool:
-    """Return whether the terminal is written to in an encoding that has the glyphs (Textual writes to stderr)."""
-    encoding = getattr(sys.__stderr__, "encoding", None) or "ascii"
+    """Return whether the terminal has the glyphs, as its locale and the stream that is written to say."""
+    return _is_unicode(_encoding())
+
+
+def _encoding() -> str:
+    """Return the encoding of what may be written: that of the stream (Textual writes to stderr), or ASCII where the
+    stream is in UTF-8, as Python has it in the C locale too (PEP 540), and the locale is not."""
+    stream = getattr(sys.__stderr__, "encoding", None) or "ascii"
+    return "ascii" if _is_unicode(stream) and not _is_unicode(_charset(os.environ)) else stream
+
+
+def _charset(environment: Mapping[str, str]) -> str:
+    """Return the charset of the locale's characters: of the first of LC_ALL, LC_CTYPE, LANG that is set (POSIX)."""
+    names = [environment.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    if sys.flags.utf8_mode and names[1] in _COERCED:
+        # Python has put it there for its children, where the locale was C or is not installed (PEP 538).
+        names[1] = None
+    locale = next(filter(None, names), "C")
+    return locale.partition(".")[2].partition("@")[0]
+
+
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+
+
+def _is_unicode(encoding: str) -> bool:
     return encoding.lower().replace("-", "").replace("_", "") in ("utf8", "utf16", "utf32")
 
 
@@ -55,7 +80,5 @@ def encodable(text: str) -> str:
         return text
     from rich.cells import cell_len
 
-    encoding = getattr(sys.__stderr__, "encoding", None) or "ascii"
-    return "".join(
-        one if one.encode(encoding, "ignore") else "?" * cell_len(one) for one in text
-    )
+    encoding = _encoding()
+    return "".join(one if one.encode(encoding, "ignore") else "?" * cell_len(one) for one in text)

@@ -13,8 +13,6 @@ from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
 from stub_batches import paused_and_done
 from textual.pilot import Pilot
 
-import tui.batch_lines
-import tui.facts
 from core.automation import EngineState
 from data.records import ErrorGroup, ErrorNote
 from data.states import Status, StepStatus
@@ -27,8 +25,7 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "12
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    for module in (tui.facts, tui.batch_lines):
-        monkeypatch.setattr(module, "unicode_output", lambda: True)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     yield
     monkeypatch.undo()
     time.tzset()

@@ -559,8 +559,9 @@ def test_without_colour_no_colour_is_written(workspace: Path) -> None:
     assert not {code for code in codes if re.fullmatch(r"[349]\d|10[0-7]", code)} - {"39", "49"}
 
 
-def test_a_terminal_without_unicode_gets_ascii(workspace: Path) -> None:
-    with jobdeck(workspace, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0") as terminal:
+@pytest.mark.parametrize("python", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["UTF-8 mode", "without"])
+def test_a_terminal_without_unicode_gets_ascii(workspace: Path, python: dict[str, str]) -> None:
+    with jobdeck(workspace, LC_ALL="C", **python) as terminal:
         screen = shown_on(terminal)
         terminal.written_by("j")
         rows = [line for line in screen.splitlines()[2:22] if line.strip()]
