@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, case, literal, or_, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, and_, literal, or_, select, type_coerce, update
 
 from data.records import Error
 from data.states import OPEN, Status, StepStatus, sources
@@ -130,15 +130,15 @@ _WRITES = and_(
 
 
 def _ended(now: dt.datetime) -> dict[str, Any]:
-    # What waited for its turn, or for an operator, did not take that long.
-    ran = case((versions.c.status == Status.RUNNING, _since(versions.c.started_at, now)))
     return {
-        "status": Status.CANCELED, "owner": None, "serial_key": None, "finished_at": now, "duration_ms": ran,
+        "status": Status.CANCELED, "owner": None, "serial_key": None, "finished_at": now,
+        "duration_ms": _since(versions.c.started_at, now),
     }
 
 
 def _since(moment: Any, now: dt.datetime) -> Any:
-    return (literal(to_micros(now), BigInteger) - type_coerce(moment, BigInteger)) // 1000
+    """Return the milliseconds since a moment of the row, rounded; null where it has none."""
+    return (literal(to_micros(now) + 500, BigInteger) - type_coerce(moment, BigInteger)) // 1000
 
 
 def _called_open(connection: Connection, version_ids: Sequence[int]) -> dict[int, tuple[int, ...]]:
