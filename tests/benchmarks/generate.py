@@ -1,4 +1,4 @@
-"""Makes a workspace with many jobs of plausible variety: `python -m tests.benchmarks.generate FOLDER [--jobs N]`."""
+"""Makes a workspace with many jobs of plausible variety: `python tests/benchmarks/generate.py FOLDER [--jobs N]`."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def make(workspace: Path, jobs: int) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.generate", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", type=Path, help="a new folder")
     parser.add_argument("--jobs", type=int, default=1_000_000)
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Times the jobs report over many jobs, on a pty: every sort, the end, filters; fails if the event loop was blocked.
 
-`python -m tests.benchmarks.report [WORKSPACE] [--jobs N]`: the workspace is made if it is not there. Each line is one
+`python tests/benchmarks/report.py [WORKSPACE] [--jobs N]`: the workspace is made if it is not there. Each line is one
 operation: from the key to the rows painted, the longest that one callback held the event loop meanwhile, and what
 SQLite alone needs for the statements that fetch the same rows. Exit status 1 if the loop was ever held over 50 ms.
 """
@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
+
+# Run as a file, only its own folder would be looked through.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from data.database import Database, sqlite_url
 from data.records import JobFilter, Sort
@@ -212,8 +215,7 @@ def measure(workspace: Path) -> list[Timing]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.report", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path, nargs="?")
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
