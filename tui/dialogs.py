@@ -26,6 +26,7 @@ from tui.text import safe
 from tui.units import count, elapsed
 from tui.widgets.typed import TypedLine
 from tui.words import WORDS
+from tui.wrapping import rows, wrapped
 
 CONFIRM = "c"
 """The key that confirms; never the one that asked."""
@@ -101,32 +102,44 @@ class ConfirmPanel(Widget, can_focus=True):
             self._answer.set_result(None if choice is CANCEL else choice.key)
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        """Return the lines of text and the line of choices, two thirds of the screen at the most."""
-        return min(len(self._lines) + 1, max(self.app.size.height * 2 // 3, 3))
+        """Return the rows of text and of choices: two thirds of the screen at the most, but a row and all choices, and
+        no more than the bars leave."""
+        choices = len(choice_rows(self._choices, self._at, width)[0])
+        text = sum(len(wrapped(line, width)) for line in self._lines)
+        bars = sum(one.size.height for one in self.siblings if one.display and not one.styles.height.is_fraction)
+        wanted = min(text + choices, max(self.app.size.height * 2 // 3, choices + 1))
+        return max(min(wanted, self.app.size.height - bars), 2)
 
     def render(self) -> Text:
-        """Return the lines that fit, and the choices as the last one."""
+        """Return the rows of text that fit, and the choices below them."""
         return panel_text(self._lines, self._choices, self._at, self.size.width, self.size.height)
 
 
 def panel_text(lines: Sequence[Text], choices: Sequence[Choice], at: int, width: int, height: int) -> Text:
-    """Return a panel's content, cut to `width` by `height` cells; the choices are always there."""
-    room = max(height - 1, 1)
-    kept = list(lines[:room])
-    if len(lines) > room:
-        kept[-1] = Text(f"  … {len(lines) - room + 1} more lines", style="dim")
+    """Return a panel's content in `width` by `height` cells; the choices are all there, or those around the cursor."""
+    below, cursor = choice_rows(choices, at, width)
+    first = min(cursor, max(len(below) - height, 0))
+    below = below[first : first + height]
+    head = [line.copy() for line in lines]
+    if head:
+        head[0].stylize("reverse")
+    above = rows(head, width, height - len(below)) if height > len(below) else []
     text = Text(no_wrap=True, overflow="crop")
-    for number, line in enumerate(kept):
-        line = line.copy()
-        if number == 0:
-            line.stylize("reverse")
-        line.truncate(width, overflow="ellipsis")
-        text.append_text(line).append("\n")
+    return text.append_text(Text("\n").join([*above, *below]))
+
+
+def choice_rows(choices: Sequence[Choice], at: int, width: int) -> tuple[list[Text], int]:
+    """Return the choices in as many rows as they take, none of them broken, and the number of the cursor's row."""
+    found, cursor = [Text()], 0
     for number, choice in enumerate(choices):
         label = f"{shown(choice.key)} {choice.label}"
-        text.append(f">{label}<" if number == at else f" {label} ", style="bold reverse" if number == at else "bold")
-        text.append(" ")
-    return text
+        part = Text(f">{label}<", style="bold reverse") if number == at else Text(f" {label} ", style="bold")
+        if found[-1] and found[-1].cell_len + 1 + part.cell_len > width:
+            found.append(Text())
+        found[-1].append(" " if found[-1] else "").append_text(part)
+        if number == at:
+            cursor = len(found) - 1
+    return found, cursor
 
 
 class TypedPanel(Vertical):

@@ -43,6 +43,8 @@ ROOT = "jobs"
 """The mode at the root."""
 PERIOD = 0.25
 """Seconds between two looks at whether the store moved."""
+CRAMPED = 16
+"""Lines below which a question takes the place of what stands above the screen's body."""
 SHARE = 4
 """A look that takes long is followed by a pause this many times as long."""
 
@@ -181,11 +183,13 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         focused = self.focused
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         panel = ConfirmPanel(lines, choices, answer)
+        self.set_class(self.size.height < CRAMPED, "cramped")
         try:
             await self.mount(panel, before="#message")
             return await answer
         finally:
             self._asking = False
+            self.remove_class("cramped")
             if focused is not None and focused.is_attached:
                 self.set_focus(focused)
             await panel.remove()

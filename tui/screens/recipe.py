@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.text import Text
+from textual import events
+from textual.geometry import Size
 from textual.widget import Widget
 
 from core.coverage import Coverage
@@ -16,9 +18,10 @@ from tui.screens.base import DeckScreen
 from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.lines import TextLines
+from tui.wrapping import cut, rows
 
-TOLD = 8
-"""Lines at the most for what is to be said of the recipe."""
+OTHERS = 8
+"""Rows that are left to the other parts of the page, whatever is to be said of the recipe."""
 
 
 class RecipeScreen(DeckScreen):
@@ -30,6 +33,7 @@ class RecipeScreen(DeckScreen):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.recipe = name
+        self._state: RecipeState | None = None
         self._coverage: Coverage | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -47,17 +51,24 @@ class RecipeScreen(DeckScreen):
     async def reload(self) -> None:
         """Read the recipe and its coverage anew."""
         try:
-            state, self._coverage = await self.read(self._found)
+            self._state, self._coverage = await self.read(self._found)
         except NotFound as missing:
             self.deck.say(str(missing), error=True)
             return
-        lines = recipe_facts(state, self._coverage.warnings if self._coverage else ())[:TOLD]
-        if self._coverage is not None:
-            lines.append(coverage_line(self._coverage))
-        for line in lines:
-            line.truncate(max(self.app.size.width, 1), overflow="ellipsis")
-        self.query_one("#facts", Bar).show(Text("\n").join(lines))
+        self._show_facts(self.app.size)
         self.query_one(TextLines).show(ways_rows(self._coverage) if self._coverage else [])
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Break the lines anew."""
+        self._show_facts(event.size)
+
+    def _show_facts(self, size: Size) -> None:
+        if self._state is None:
+            return
+        lines = recipe_facts(self._state, self._coverage.warnings if self._coverage else ())
+        told = rows(lines, size.width, max(size.height - OTHERS, 1), f": jobdeck check {safe(self.recipe)}")
+        covered = [cut(coverage_line(self._coverage), size.width)] if self._coverage else []
+        self.query_one("#facts", Bar).show(Text("\n").join([*told, *covered]))
 
     def _found(self) -> tuple[RecipeState, Coverage | None]:
         automation = self.deck.automation

@@ -17,9 +17,10 @@ from tui.screens.recipe import RecipeScreen
 from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList, TextLines
+from tui.wrapping import rows
 
 TOLD = 6
-"""Lines at the most for what is to be said of the recipe under the cursor."""
+"""Rows at the most for what is to be said of the recipe under the cursor."""
 
 
 class RecipesScreen(DeckScreen):
@@ -52,10 +53,8 @@ class RecipesScreen(DeckScreen):
 
     def _show_told(self) -> None:
         state = self._current()
-        lines = recipe_lines(state)[1][:TOLD] if state else []
-        for line in lines:
-            line.truncate(max(self.app.size.width, 1), overflow="ellipsis")
-        self.query_one("#told", Bar).show(Text("\n").join(lines))
+        lines = recipe_lines(state)[1] if state else []
+        self.query_one("#told", Bar).show(Text("\n").join(rows(lines, self.app.size.width, TOLD, ": Enter")))
         self.show_footer()
 
     def on_line_list_moved(self, event: LineList.Moved) -> None:

@@ -1,4 +1,4 @@
-"""The one-line parts around every screen: header, message line, footer; they repaint only when their text changes."""
+"""The bars around every screen: header, message line, footer; they repaint only when their text changes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from textual.widgets import Static
 from core.automation import EngineState
 from tui.actions import Action, shown
 from tui.text import safe
+from tui.wrapping import rows
 
 NARROW = 60
 """Columns below which the header says the engine's state in two words."""
+TOLD = 3
+"""Rows that a message may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the message line shows; an error goes with the next key, anything else stays until the next message."""
+    """What the message line shows, until it was read."""
 
     text: str
     error: bool = False
@@ -61,11 +64,23 @@ class HeaderBar(Bar):
 
 
 class MessageLine(Bar):
-    """The last message; errors in bold and with a word, so that they need no colour."""
+    """The last message, in as many rows as it takes, up to `TOLD`; errors in bold and marked, so that they need no
+    colour."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id)
+        self._said = Said("")
 
     def tell(self, said: Said) -> None:
         """Show what was said."""
-        self.show(message(said))
+        self._said = said
+        self._show(self.size.width or self.app.size.width)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._show(event.size.width)
+
+    def _show(self, width: int) -> None:
+        self.show(Text("\n").join(rows([message(self._said)], width, TOLD)))
 
 
 class FooterBar(Bar):
