@@ -66,7 +66,9 @@ REPLY = 1.5
 LAST_WORDS = 3.0
 """Seconds that are left to put the terminal right after a signal."""
 READ = 1.0
-"""Seconds that an error is shown at least, however fast one types."""
+"""Seconds that a message is shown at least, however fast one types or goes to another screen."""
+STAYS = 5.0
+"""Seconds after which the next key takes away what is no error."""
 LOG = 500
 """Messages that are kept."""
 
@@ -101,6 +103,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Watch the engine, and end tidily when told to."""
+        self.screen_change_signal.subscribe(self, lambda _: self._take_away(READ), immediate=True)
         self.app_resume_signal.subscribe(self, lambda _: self._shown.forget(), immediate=True)
         self.set_interval(BEAT, self._beat)
         self._beat()
@@ -146,11 +149,15 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         self.messages.append(self.said)
 
     async def on_event(self, event: events.Event) -> None:
-        """Take an error that was read away with the next key; one that lasts is told again by who looks again."""
-        pressed = isinstance(event, events.Key) and not event.is_forwarded
-        if pressed and self.said.error and time.monotonic() - self._said_at >= READ:
-            self.said = Said("")
+        """Take a message that was read away with the next key; an error that lasts is told again by who looks again."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self._take_away(READ if self.said.error else STAYS)
         await super().on_event(event)
+
+    def _take_away(self, shown: float) -> None:
+        """Take the message away if it was shown for so many seconds."""
+        if self.said.text and time.monotonic() - self._said_at >= shown:
+            self.said = Said("")
 
     def notify(self, message: str, **options: object) -> None:
         """Show in the message line what Textual itself has to say, never parsed as markup."""

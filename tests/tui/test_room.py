@@ -11,6 +11,7 @@ from rich.text import Text
 from stub_automation import StubAutomation
 from terminal import jobdeck
 
+import tui.app as app_module
 from data.records import Problem
 from tests.benchmarks.generate import make
 from tui.columns import COLUMNS
@@ -119,6 +120,27 @@ async def test_a_long_message_is_shown_whole_below_what_it_is_about() -> None:
         seen.app.say("short")
         await seen.until(lambda: seen.text().splitlines()[-2] == "short")
         assert "connection" not in seen.text()
+
+
+@in_app
+async def test_a_message_goes_with_a_key_or_with_the_screen_once_it_was_there_to_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(StubAutomation()) as seen:
+        await seen.sees("no engine")
+        seen.app.say("16 jobs run again")
+        await seen.press("j", "2")
+        await seen.sees("recipes", "16 jobs run again")
+        monkeypatch.setattr(app_module, "STAYS", 0.0)
+        await seen.press("j")
+        await seen.sees_not("16 jobs run again")
+        monkeypatch.undo()
+        seen.app.say("17 jobs run again")
+        await seen.sees("17 jobs run again")
+        monkeypatch.setattr(app_module, "READ", 0.0)
+        await seen.press("1")
+        await seen.sees_not("17 jobs run again")
+        assert "17 jobs run again" in [said.text for said in seen.app.messages]
 
 
 # Recipes
