@@ -308,6 +308,9 @@ def run(workspace: Path | None, reset_view: bool = False) -> None:
         raise UsageError("the terminal UI needs a terminal; `jobdeck jobs` lists the jobs without one")
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         raise UsageError("this terminal (TERM=dumb) cannot show the UI; `jobdeck jobs` lists the jobs without it")
+    for name in ("COLUMNS", "LINES"):
+        # A shell that exported them has the size of when it started; the terminal itself knows its own.
+        os.environ.pop(name, None)
     with Automation(workspace or find_workspace()) as automation:
         if reset_view:
             views.forget(automation.workspace)

@@ -160,3 +160,14 @@ async def test_the_page_of_a_broken_recipe_says_the_whole_problem() -> None:
         await seen.until(lambda: LONG in joined(seen.text()), "the problem on the page")
         await seen.pilot.resize_terminal(40, 24)
         await seen.until(lambda: LONG in joined(seen.text()), "the problem on a narrow page")
+
+
+# Size
+
+
+def test_the_size_is_the_terminals_not_one_that_a_shell_exported(tmp_path: Path) -> None:
+    make(tmp_path / "workspace", 5)
+    with jobdeck(tmp_path / "workspace", COLUMNS="300", LINES="9") as terminal:
+        screen = terminal.wait_for(lambda screen: "5 jobs" in screen and "? help" in screen)
+        assert screen.splitlines()[-1].endswith("? help")
+        assert screen.splitlines()[0].rstrip().endswith("a starts one")
