@@ -10,9 +10,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 # Textual reads these when it is imported.
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -26,7 +25,6 @@ from rich.text import Text
 from textual import events
 from textual.filter import LineFilter
 from textual.reactive import var
-from textual.screen import Screen
 
 from core.automation import Automation, EngineState
 from core.errors import JobdeckError, UsageError
@@ -35,11 +33,11 @@ from tui import outside, views
 from tui.actions import actions, bindings
 from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
+from tui.drawing import Drawn
 from tui.encoding import Encodable
 from tui.facts import notice
 from tui.hangup import when_gone
 from tui.keys import OrderedKeys
-from tui.narrow import Shown
 from tui.palette import ActionProvider
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
@@ -61,8 +59,6 @@ LEFT = 20
 """Batches, the newest, of which it is told at the start that they have not ended."""
 TWICE = 2.0
 """Seconds within which a second Ctrl+C quits."""
-REPLY = 1.5
-"""Seconds to wait for the terminal to say that it has painted."""
 LAST_WORDS = 3.0
 """Seconds that are left to put the terminal right after a signal."""
 READ = 1.0
@@ -71,7 +67,7 @@ LOG = 500
 """Messages that are kept."""
 
 
-class JobdeckApp(OrderedKeys, inherit_bindings=False):
+class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
     """The terminal on one workspace."""
 
     CSS_PATH = Path(__file__).with_name("app.tcss")
@@ -91,17 +87,15 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
         self.messages: deque[Said] = deque(maxlen=LOG)
-        self._shown = Shown()
         self._said_at = 0.0
         self._encodable = [] if unicode_output() else [Encodable()]
         self._beats = 0
         self._beating = False
         self._interrupted = float("-inf")
-        self._awaiting: list[Callable[[], None]] = []
 
     def on_mount(self) -> None:
         """Watch the engine, and end tidily when told to."""
-        self.app_resume_signal.subscribe(self, lambda _: self._shown.forget(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _: self.draw_anew(), immediate=True)
         self.set_interval(BEAT, self._beat)
         self._beat()
         if threading.current_thread() is threading.main_thread() and not self.is_headless:
@@ -126,12 +120,9 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     # What it draws
 
-    def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, self._shown.narrow(renderable))
-
     def on_resize(self) -> None:
         """Draw all: what a terminal shows that was resized is not known, even if it has its old size again."""
-        self._shown.forget()
+        self.draw_anew()
         self.refresh(layout=True)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -218,7 +209,7 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     def action_redraw(self) -> None:
         """Draw the whole screen anew."""
-        self._shown.forget()
+        self.draw_anew()
         self.screen.refresh(layout=True)
 
     def action_interrupt(self) -> None:
@@ -261,30 +252,6 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     def edit(self, path: Path) -> str | None:
         """Open a file in the editor, wait, and return what went wrong, or None."""
         return outside.edit(self, path)
-
-    def when_painted(self, then: Callable[[], None]) -> None:
-        """Call `then` once the terminal has painted what was written so far.
-
-        The terminal answers a cursor position report (ECMA-48 DSR 6) after all before it; one that does not answer
-        gets `REPLY` seconds.
-        """
-        driver = self._driver
-        if self.is_headless or driver is None:
-            then()
-            return
-        self._awaiting.append(then)
-        driver.write("\x1b[6n")
-        driver.flush()
-        self.set_timer(REPLY, self._painted)
-
-    def on_cursor_position(self, event: events.CursorPosition) -> None:
-        """Take the terminal's answer."""
-        self._painted()
-
-    def _painted(self) -> None:
-        waiting, self._awaiting = self._awaiting, []
-        for then in waiting:
-            then()
 
 
 _STOPPING = ("  It finishes the jobs that run, then stops. Queued jobs wait for the next engine.",)

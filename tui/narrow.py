@@ -9,7 +9,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.control import Control
 from rich.style import Style
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.strip import Strip
 
 Cell: TypeAlias = "tuple[str, Style | None]"
@@ -22,10 +21,7 @@ _GAP = 8
 
 
 class Shown:
-    """What the terminal shows, whichever screen drew it.
-
-    Rests on private parts of Textual: held by the exact version in pyproject.toml and the tests over a pty.
-    """
+    """What the terminal shows, whichever screen drew it."""
 
     def __init__(self) -> None:
         self._lines: dict[int, list[Cell]] = {}
@@ -34,16 +30,11 @@ class Shown:
         """Have the next update written whole: the terminal was resized, left, or is to be drawn anew."""
         self._lines.clear()
 
-    def narrow(self, update: Any) -> Any:
-        """Return an update that writes what differs; what is no update of Textual's compositor is left alone."""
-        if isinstance(update, LayoutUpdate):
-            return _Whole(update, self)
-        if isinstance(update, ChopsUpdate):
-            return _Part(update, self)
-        return update
+    def narrow(self, pieces: Iterable[tuple[int, int, Strip]], console: Console) -> str:
+        """Return what brings the terminal to show these strips, each at its column and line; empty if it does."""
+        return "".join(text for x, y, strip in pieces for text in self._change(x, y, strip, console))
 
-    def change(self, x: int, y: int, strip: Strip, console: Console) -> Iterable[str]:
-        """Yield what brings a line to show `strip` from column `x` on."""
+    def _change(self, x: int, y: int, strip: Strip, console: Console) -> Iterable[str]:
         new = _cells(strip)
         line = self._lines.setdefault(y, [])
         line += [("", None)] * (x + len(new) - len(line))
@@ -54,35 +45,6 @@ class Shown:
             if blank:
                 yield _ERASE
         line[x : x + len(new)] = new
-
-
-# What is written is told by `render_segments`: Textual may throw an update away unwritten.
-
-
-class _Whole(LayoutUpdate):
-    def __init__(self, update: LayoutUpdate, shown: Shown) -> None:
-        super().__init__(update.strips, update.region)
-        self._shown = shown
-
-    def render_segments(self, console: Console) -> str:
-        written: list[str] = []
-        for y, line in enumerate(self.strips, self.region.y):
-            written += self._shown.change(self.region.x, y, Strip.join(list(line)), console)
-        return "".join(written)
-
-
-class _Part(ChopsUpdate):
-    def __init__(self, update: ChopsUpdate, shown: Shown) -> None:
-        super().__init__(update.chops, update.spans, update.chop_ends)
-        self._shown = shown
-
-    def render_segments(self, console: Console) -> str:
-        written: list[str] = []
-        for y, left, right in self.spans:
-            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                if strip is not None and x < right and end > left:
-                    written += self._shown.change(x, y, strip, console)
-        return "".join(written)
 
 
 def _cells(strip: Strip) -> list[Cell]:
