@@ -30,6 +30,8 @@ class Terminal:
         self, argv: Sequence[str], *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None
     ) -> None:
         self.screen = pyte.Screen(columns, lines)
+        # Without it, pyte's next line (ESC E) goes down and not to the left, as terminals do.
+        self.screen.set_mode(pyte.modes.LNM)
         self.received = bytearray()
         self._stream = pyte.ByteStream(self.screen)
         self._written_at = time.monotonic()
