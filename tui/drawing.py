@@ -95,9 +95,9 @@ class Drawn(Seams, inherit_bindings=False):
         self.put(text)
         if self.drawing is Drawing.PACED and not self._mute:
             self._held = True
-            self._ask(self._go_on)
+            self._ask(self._draw_on)
 
-    def _go_on(self) -> None:
+    def _draw_on(self) -> None:
         self._held = False
         newest = self.newest() if self._owing and self.drawable else None
         if newest is not None:

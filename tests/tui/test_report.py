@@ -503,9 +503,10 @@ def test_what_a_key_writes_stays_within_its_budget(workspace: Path) -> None:
     assert max(spent["\x1b[6~"], spent["\x1b[5~"], spent["G"], spent["g"]) <= 1_700
 
 
-def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path) -> None:
+@pytest.mark.parametrize("draw", ["diff", "paced"])
+def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path, draw: str) -> None:
     """Only differences are written: whatever the keys, no stale cell may be left."""
-    with jobdeck(workspace) as terminal:
+    with jobdeck(workspace, JOBDECK_DRAW=draw) as terminal:
         shown_on(terminal)
         for keys, then in _WALK:
             terminal.written_by(keys)
