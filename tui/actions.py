@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding
+if TYPE_CHECKING:
+    from textual.binding import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,8 @@ _TEXTUAL_NAMES = {",": "comma", "space": "space"}
 _SHOWN = {
     "escape": "Esc", "enter": "Enter", "space": "Space", "pagedown": "PgDn", "pageup": "PgUp", "home": "Home",
     "end": "End", "tab": "Tab", "shift+tab": "Shift+Tab", "down": "Down", "up": "Up", "left": "Left",
-    "right": "Right", "f1": "F1", "f5": "F5",
+    "right": "Right", "backspace": "Backspace", "delete": "Delete", "insert": "Insert", "shift": "Shift",
+    "ctrl": "Ctrl",
 }  # fmt: skip
 
 
@@ -147,11 +151,20 @@ def bindings(*where: str) -> list[Binding]:
 
 def shown(key: str) -> str:
     """Return a key as help and footer write it: `Ctrl+F`, `Esc`, `r`."""
-    if key.startswith("ctrl+"):
-        return "Ctrl+" + ("Space" if key == "ctrl+@" else key[5:].upper())
-    return _SHOWN.get(key, key)
+    if key == "ctrl+@":
+        return "Ctrl+Space"
+    if key in _SHOWN or len(key) == 1:
+        return _SHOWN.get(key, key)
+    return "+".join(_SHOWN.get(part, part.upper()) for part in key.split("+"))
+
+
+def bound(keys: Iterable[str]) -> str:
+    """Return keys as Textual's bindings and keymaps name them."""
+    return ",".join(_TEXTUAL_NAMES.get(key, key) for key in keys)
 
 
 def _binding(action: Action) -> Binding:
-    keys = ",".join(_TEXTUAL_NAMES.get(key, key) for key in action.keys)
-    return Binding(keys, action.id, action.label, show=False, id=action.id, priority=action.priority)
+    # Commands read the table too, and do without Textual.
+    from textual.binding import Binding
+
+    return Binding(bound(action.keys), action.id, action.label, show=False, id=action.id, priority=action.priority)

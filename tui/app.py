@@ -30,13 +30,14 @@ from core.automation import Automation, EngineState
 from core.errors import JobdeckError, UsageError
 from core.settings import find_workspace
 from tui import outside, views
-from tui.actions import actions, bindings
+from tui.actions import actions, bindings, bound
 from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
 from tui.drawing import Drawn
 from tui.encoding import Encodable
 from tui.facts import notice
 from tui.hangup import when_gone
+from tui.keymap import keymap_file, load
 from tui.keys import OrderedKeys
 from tui.palette import ActionProvider
 from tui.screens.activity import ActivityScreen
@@ -86,6 +87,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         super().__init__()
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
+        self.keymap = load()
         self.messages: deque[Said] = deque(maxlen=LOG)
         self._said_at = 0.0
         self._encodable = [] if unicode_output() else [Encodable()]
@@ -96,6 +98,9 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
     def on_mount(self) -> None:
         """Watch the engine, and end tidily when told to."""
         self.app_resume_signal.subscribe(self, lambda _: self.draw_anew(), immediate=True)
+        self.set_keymap({id: bound(keys) for id, keys in self.keymap.keys.items()})
+        for problem in self.keymap.problems:
+            self.say(f"{keymap_file().name}: {problem}", error=True)
         self.set_interval(BEAT, self._beat)
         self._beat()
         if threading.current_thread() is threading.main_thread() and not self.is_headless:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core.automation import Automation, EngineState
+from tui.keymap import Keymap
 from tui.widgets.bars import Said
 
 
@@ -17,6 +18,7 @@ class Deck(Protocol):
     engine_state: EngineState | None
     recipe_notice: str
     said: Said
+    keymap: Keymap
 
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""

@@ -120,7 +120,7 @@ class DeckScreen(Screen[None], inherit_bindings=False):
     def offered(self) -> list[Action]:
         """Return the actions of this screen, then those of what has the focus, then the common ones."""
         inner = getattr(self.focused, "WHERE", ())
-        return actions(self.WHERE, *inner, "screen", "global")
+        return self.deck.keymap.actions(actions(self.WHERE, *inner, "screen", "global"))
 
     def off(self) -> set[str]:
         """Return the ids of the actions that do nothing now."""
