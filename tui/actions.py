@@ -47,7 +47,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
-    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch", "diff", "errors")),
     Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
     # Bulk reruns
     Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
@@ -116,6 +115,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("back", ("escape",), "back: out of what is typed, searched or marked, then one level", ("screen",), "back"),
     Action("leave", ("q",), "back one level; from the jobs, quit", ("screen",)),
     Action("refresh_now", ("ctrl+r", "f5"), "read again", ("screen",)),
+    Action("copy_menu", ("Y",), "copy: id, JSON, path, or the command that shows the same", ("screen",)),
     Action("next_pane", ("tab",), "the next pane", ("screen",)),
     Action("previous_pane", ("shift+tab",), "the previous pane", ("screen",)),
     Action("engine", ("a",), "start or stop the engine", ("global",)),

@@ -29,7 +29,7 @@ from textual.reactive import var
 from core.automation import Automation, EngineState
 from core.errors import JobdeckError, UsageError
 from core.settings import find_workspace
-from tui import outside, views
+from tui import clipboard, outside, views
 from tui.actions import actions, bindings, bound
 from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
@@ -64,6 +64,8 @@ LAST_WORDS = 3.0
 """Seconds that are left to put the terminal right after a signal."""
 READ = 1.0
 """Seconds that an error is shown at least, however fast one types."""
+SHORT = 60
+"""Characters that a message repeats of what was copied."""
 LOG = 500
 """Messages that are kept."""
 
@@ -252,11 +254,17 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         self.run_worker(self._copy(text), group="copy")
 
     async def _copy(self, text: str) -> None:
-        self.say(f"copied {text} " + await asyncio.to_thread(outside.copy, self, text))
+        folder = Path(self.automation.workspace, ".jobdeck")
+        way = await asyncio.to_thread(clipboard.copy, text, self.put_raw, folder)
+        self.say(f"copied {_named(text)} {way}")
 
     def edit(self, path: Path) -> str | None:
         """Open a file in the editor, wait, and return what went wrong, or None."""
         return outside.edit(self, path)
+
+
+def _named(text: str) -> str:
+    return text if len(text) <= SHORT and "\n" not in text else f"{len(text.encode('utf-8', 'replace')):,} bytes"
 
 
 _STOPPING = ("  It finishes the jobs that run, then stops. Queued jobs wait for the next engine.",)

@@ -37,9 +37,9 @@ _LONGEST_SWITCH = 24
 _CLEARED = "\x1b[m\x1b[2J\x1b[H"
 
 
-def plain_terminal() -> bool:
-    """Return whether TERM names a terminal that knows little more than a VT100."""
-    return os.environ.get("TERM", "").startswith(_PLAIN_TERMS)
+def plain_terminal(term: str) -> bool:
+    """Return whether `term`, a TERM, names a terminal that knows little more than a VT100."""
+    return term.startswith(_PLAIN_TERMS)
 
 
 def pieces(update: Update) -> Iterator[tuple[int, int, Strip]]:
@@ -60,7 +60,7 @@ class QuietDriver(LinuxDriver):
     def __init__(self, app: Seams, **options: Any) -> None:
         super().__init__(app, **options)
         self._cursor_seen = app.accessible
-        self._plain = plain_terminal()
+        self._plain = plain_terminal(os.environ.get("TERM", ""))
         self._news = threading.Condition()
         self._open_questions = 0
         self._answers = False

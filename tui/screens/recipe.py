@@ -10,7 +10,10 @@ from textual.widget import Widget
 from core.coverage import Coverage
 from core.errors import NotFound, RecipeProblems
 from data.records import RecipeState
+from tui import copying
 from tui.actions import bindings
+from tui.copying import Copy
+from tui.deck import Deck
 from tui.facts import COVERAGE_HEADING, coverage_line, recipe_facts, ways_rows
 from tui.screens.base import DeckScreen
 from tui.text import safe
@@ -30,6 +33,7 @@ class RecipeScreen(DeckScreen):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.recipe = name
+        self._state: RecipeState | None = None
         self._coverage: Coverage | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -47,11 +51,11 @@ class RecipeScreen(DeckScreen):
     async def reload(self) -> None:
         """Read the recipe and its coverage anew."""
         try:
-            state, self._coverage = await self.read(self._found)
+            self._state, self._coverage = await self.read(self._found)
         except NotFound as missing:
             self.deck.say(str(missing), error=True)
             return
-        lines = recipe_facts(state, self._coverage.warnings if self._coverage else ())[:TOLD]
+        lines = recipe_facts(self._state, self._coverage.warnings if self._coverage else ())[:TOLD]
         if self._coverage is not None:
             lines.append(coverage_line(self._coverage))
         for line in lines:
@@ -82,3 +86,17 @@ class RecipeScreen(DeckScreen):
     def action_edit(self) -> None:
         """Edit the recipe."""
         self.act(self.edit_recipe(self.recipe))
+
+    def copies(self) -> list[Copy]:
+        """Return the recipe, its file, and the command that shows it."""
+        return recipe_copies(self.deck, self._state) if self._state else []
+
+
+def recipe_copies(deck: Deck, state: RecipeState) -> list[Copy]:
+    """Return what can be copied of a recipe."""
+    return [
+        copying.identity(state.name, "name"),
+        copying.value(state),
+        copying.path(str(deck.automation.recipe_path(state.name))),
+        copying.command("jobdeck", "recipe", "show", state.name),
+    ]

@@ -412,7 +412,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             half = height // 2
             # A step scrolls by one row, which the terminal does by itself.
             if abs(position - self._cursor) == 1:
-                half = 0 if position < top else height - 1
+                half = height - 1
             top = position - half if position >= top + height else position - height + half + 1
             if abs(position - self._top) > 2 * height:
                 top = position - half
