@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from tui import cli_tables as tables
 from tui import output
 from tui.actions import Action, shown
-from tui.cli_face import Listing
-from tui.cli_options import output_option
+from tui.cli_face import Listing, workspace_of
+from tui.cli_options import WorkspaceCommand, output_option
 from tui.text import safe
+
+if TYPE_CHECKING:
+    from core.doctor import Finding
 
 KEY_FIELDS = ("action", "keys", "changed", "does", "where")
 
@@ -56,4 +61,38 @@ def keys(context: click.Context, check: bool, format: str) -> None:
     context.exit(1 if keymap.problems else 0)
 
 
-COMMANDS = (keys,)
+FINDINGS: Listing[Finding] = Listing(
+    lambda found: {"area": found.area, "level": found.level, "what": found.what, "todo": found.todo or None},
+    ("area", "level", "what", "todo"),
+    (),
+)
+
+
+@click.command(cls=WorkspaceCommand)
+@output_option
+@click.pass_context
+def doctor(context: click.Context, format: str) -> None:
+    """Check store, recipes, connections, engine and terminal.
+
+    Says what to do about each finding; exit status 1 if there is a problem.
+    """
+    from core.doctor import Level, examine
+    from tui.doctor import examine as examine_terminal
+
+    workspace = workspace_of(context)
+    found = [*examine(workspace), *examine_terminal(workspace)]
+    if format == "table":
+        for one in found:
+            click.echo(_told(one))
+    else:
+        FINDINGS.write(found, format)
+    context.exit(1 if any(one.level is Level.PROBLEM for one in found) else 0)
+
+
+def _told(found: Finding) -> str:
+    mark = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}[found.level]
+    todo = f"\n{'':8}{'':13}-> {safe(found.todo)}" if found.todo else ""
+    return f"{mark} {found.area:12} {safe(found.what)}{todo}"
+
+
+COMMANDS = (doctor, keys)
