@@ -16,7 +16,10 @@ class Action:
 
     id: str
     keys: tuple[str, ...]
-    """As one types them: a character, or Textual's name of a key that is none (`ctrl+f`, `escape`)."""
+    """As one types them: a character, or Textual's name of a key that is none (`ctrl+f`, `escape`).
+
+    Without any it is found in the command palette only, and may be given a key by a keymap.
+    """
     label: str
     """What it does, for help and palette."""
     where: tuple[str, ...]
@@ -123,6 +126,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen_recipes", ("2",), "the recipes", ("global",)),
     Action("screen_activity", ("3",), "bulk reruns", ("global",)),
     Action("screen_errors", ("4",), "the errors", ("global",)),
+    Action("messages", (), "messages: all that was told", ("global",)),
     Action("redraw", ("ctrl+l",), "draw the screen anew", ("global",)),
     Action("command_palette", ("ctrl+p", ":"), "find an action by its name", ("global",)),
     Action("help", ("?", "f1"), "the keys of what has the focus", ("global",), "help"),
@@ -146,7 +150,7 @@ def actions(*where: str) -> list[Action]:
 
 def bindings(*where: str) -> list[Binding]:
     """Return the bindings of these places, each with its action's id, by which a keymap names it."""
-    return [_binding(action) for action in actions(*where)]
+    return [_binding(action) for action in actions(*where) if action.keys]
 
 
 def shown(key: str) -> str:

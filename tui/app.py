@@ -47,6 +47,7 @@ from tui.screens.diff import DiffScreen, Version
 from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
+from tui.screens.messages import MessagesScreen
 from tui.screens.recipes import RecipesScreen
 from tui.screens.report import ReportScreen
 from tui.widgets.bars import Said, engine_words
@@ -100,7 +101,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
     def on_mount(self) -> None:
         """Watch the engine, and end tidily when told to."""
         self.app_resume_signal.subscribe(self, lambda _: self.draw_anew(), immediate=True)
-        self.set_keymap({id: bound(keys) for id, keys in self.keymap.keys.items()})
+        self._take_keymap()
         for problem in self.keymap.problems:
             self.say(f"{keymap_file().name}: {problem}", error=True)
         self.set_interval(BEAT, self._beat)
@@ -136,18 +137,33 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         """Return Textual's filters of what is written, and one for what the terminal's encoding lacks."""
         return [*super().get_line_filters(), *self._encodable]
 
+    def _take_keymap(self) -> None:
+        self.set_keymap({id: bound(keys) for id, keys in self.keymap.keys.items()})
+        for action in actions("global"):
+            # It has no binding of its own that could be given another key.
+            if not action.keys and action.id in self.keymap.keys:
+                self.bind(bound(self.keymap.keys[action.id]), action.id, description=action.label, show=False)
+
     # What it tells
 
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""
-        self.said, self._said_at = Said(text, error), time.monotonic()
-        self.messages.append(self.said)
+        said = Said(text, error)
+        self.messages.append(said)
+        if not (self.accessible and self.said.error and not error):
+            self.said, self._said_at = said, time.monotonic()
 
     async def on_event(self, event: events.Event) -> None:
-        """Take an error that was read away with the next key; one that lasts is told again by who looks again."""
-        pressed = isinstance(event, events.Key) and not event.is_forwarded
-        if pressed and self.said.error and time.monotonic() - self._said_at >= READ:
-            self.said = Said("")
+        """Take an error that was read away with the next key; one that lasts is told again by who looks again.
+
+        For a screen reader it stays until Esc, which then does nothing else.
+        """
+        if isinstance(event, events.Key) and not event.is_forwarded and self.said.error:
+            if self.accessible and event.key == "escape":
+                self.said = Said("")
+                return
+            if not self.accessible and time.monotonic() - self._said_at >= READ:
+                self.said = Said("")
         await super().on_event(event)
 
     def notify(self, message: str, **options: object) -> None:
@@ -213,6 +229,11 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         if isinstance(screen, DeckScreen) and not isinstance(screen, HelpScreen):
             off = {action.id: why for action in actions(screen.WHERE) if (why := screen.blocked(action.id))}
             self.push_screen(HelpScreen(screen.place(), screen.offered(), off))
+
+    def action_messages(self) -> None:
+        """Show all that was told."""
+        if not isinstance(self.screen, MessagesScreen):
+            self.push_screen(MessagesScreen())
 
     def action_redraw(self) -> None:
         """Draw the whole screen anew."""

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tui.seams import plain_terminal
+from tui.surroundings import console
 
 OSC_LIMIT = 74_994
 """Bytes of base64 that common terminals still take in one OSC 52."""
@@ -24,7 +24,7 @@ def way(environment: Mapping[str, str] = os.environ) -> str:
     term = environment.get("TERM", "")
     if environment.get("STY") or term.startswith("screen"):
         return "screen"
-    return "" if plain_terminal(term) else "osc52"
+    return "" if console(environment) else "osc52"
 
 
 def copy(text: str, write: Callable[[str], object], folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,8 @@ class Deck(Protocol):
     recipe_notice: str
     said: Said
     keymap: Keymap
+    messages: Sequence[Said]
+    """All that was said, the oldest first."""
 
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""

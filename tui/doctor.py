@@ -12,8 +12,8 @@ from pathlib import Path
 from core.doctor import Finding, Level
 from core.errors import UsageError
 from tui.clipboard import clip_file, way
-from tui.drawing import Drawing, accessible, drawing
 from tui.keymap import load
+from tui.surroundings import Drawing, accessible, drawing
 from tui.words import unicode_output
 
 SMALL = (40, 10)

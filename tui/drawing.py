@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable
 
 from rich.control import Control
 from textual import events
 from textual.geometry import Offset
 from textual.widgets import Input
 
-from core.errors import UsageError
 from tui.narrow import Shown
 from tui.seams import ASK, Seams, Update, pieces
+from tui.surroundings import Drawing, accessible, drawing
 
 REPLY = 1.5
 """Seconds to wait for the terminal to say that it has painted."""
 UNANSWERED = 64
 """Questions that a terminal may leave open before they are taken to be lost."""
-
-
-class Drawing(StrEnum):
-    """What is written for a change on the screen."""
-
-    PLAIN = "plain"
-    """What Textual writes: every region that was painted anew."""
-    DIFF = "diff"
-    """The cells that differ."""
-    PACED = "paced"
-    """The same, but nothing before the terminal has painted what was written, then what is newest."""
-
-
-def drawing(environment: Mapping[str, str] = os.environ) -> Drawing:
-    """Return how to draw: as JOBDECK_DRAW says, else paced over SSH and by differences elsewhere; raises UsageError.
-
-    Inside tmux or screen it is they that answer, not the terminal behind the slow line, which they pace themselves.
-    """
-    wanted = environment.get("JOBDECK_DRAW", "")
-    if wanted in tuple(Drawing):
-        return Drawing(wanted)
-    if wanted:
-        raise UsageError(f"JOBDECK_DRAW={wanted!r} is none of {', '.join(Drawing)}")
-    multiplexed = environment.get("TMUX") or environment.get("STY")
-    return Drawing.PACED if environment.get("SSH_CONNECTION") and not multiplexed else Drawing.DIFF
-
-
-def accessible(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a screen reader follows: the terminal's cursor is then where the focus is, and messages stay."""
-    return environment.get("JOBDECK_ACCESSIBLE", "") not in ("", "0")
 
 
 class Drawn(Seams, inherit_bindings=False):

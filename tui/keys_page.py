@@ -50,7 +50,7 @@ def _section(place: str) -> str:
 
 def _row(action: Action) -> str:
     keys = " ".join(f"`` {key} ``" if key == "`" else f"`{shown(key)}`" for key in action.keys)
-    return f"| {keys} | {action.label} | `{action.id}` |\n".replace("`|`", "`\\|`")
+    return f"| {keys or 'palette'} | {action.label} | `{action.id}` |\n".replace("`|`", "`\\|`")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.strip import Strip
 
+from tui.surroundings import console, plain_terminal
+
 Typed: TypeAlias = "events.Key | events.Paste"
 Update: TypeAlias = CompositorUpdate
 
@@ -27,19 +29,12 @@ ASK = "\x1b[6n"
 LAST_ANSWERS = 1.5
 """Seconds that the end waits for answers, which the shell would take for keys."""
 
-_PLAIN_TERMS = ("linux", "vt", "screen", "ansi", "cons", "sun", "cygwin")
-"""Beginnings of TERM whose terminals may print what they do not know, or have no second screen to draw on."""
 _FOCUS = re.compile(r"\x1b\[\?1004[hl]|\x1b\]22;[^\x07]*\x07")
 """Reports of the window's focus, each of which would paint, and the pointer's shape: of no use without a mouse."""
 _NEWER = re.compile(r"\x1b\[(?:[<>]\d*u|\?(?:2026|2048)\$p|\?(?:2004|2048)[hl])")
 """Kitty's keyboard, synchronized output, sizes in band, bracketed paste."""
 _LONGEST_SWITCH = 24
 _CLEARED = "\x1b[m\x1b[2J\x1b[H"
-
-
-def plain_terminal(term: str) -> bool:
-    """Return whether `term`, a TERM, names a terminal that knows little more than a VT100."""
-    return term.startswith(_PLAIN_TERMS)
 
 
 def pieces(update: Update) -> Iterator[tuple[int, int, Strip]]:
@@ -60,7 +55,8 @@ class QuietDriver(LinuxDriver):
     def __init__(self, app: Seams, **options: Any) -> None:
         super().__init__(app, **options)
         self._cursor_seen = app.accessible
-        self._plain = plain_terminal(os.environ.get("TERM", ""))
+        self._plain = plain_terminal()
+        self._console = console()
         self._news = threading.Condition()
         self._open_questions = 0
         self._answers = False
@@ -75,7 +71,7 @@ class QuietDriver(LinuxDriver):
             if data == ASK:
                 with self._news:
                     self._open_questions += 1
-            if self._plain and data == "\x1b[?1049l":
+            if self._console and data == "\x1b[?1049l":
                 data = _CLEARED
         super().write(data)
 

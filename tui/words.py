@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from data.states import Status, StepStatus
+from tui.surroundings import accessible, console
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ ARROWS = {False: ("▴", "^"), True: ("▾", "v")}
 
 
 def unicode_output() -> bool:
-    """Return whether the terminal is written to in an encoding that has the glyphs (Textual writes to stderr)."""
+    """Return whether the terminal has the glyphs: its encoding (Textual writes to stderr), its font, its reader."""
+    if console() or accessible():
+        return False
     encoding = getattr(sys.__stderr__, "encoding", None) or "ascii"
     return encoding.lower().replace("-", "").replace("_", "") in ("utf8", "utf16", "utf32")
 
@@ -51,7 +54,7 @@ def marked(status: Status | StepStatus, *, unicode: bool) -> str:
 
 def encodable(text: str) -> str:
     """Return `text` with what the terminal's encoding lacks as `?`, of the same width in cells."""
-    if text.isascii() or unicode_output():
+    if text.isascii():
         return text
     from rich.cells import cell_len
 

@@ -11,7 +11,7 @@ from terminal import Link, Terminal, jobdeck
 
 from core.errors import UsageError
 from tests.benchmarks.generate import make
-from tui.drawing import Drawing, drawing
+from tui.surroundings import Drawing, drawing
 
 SLOW = Link(bytes_per_second=4_000, latency=0.075)
 HERE = Path(__file__).parent

@@ -112,6 +112,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             self._go(position + step)
         return None if job is None else job.id
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the widget that the cursor is on."""
+        return self._cursor - self._top + self._head
+
     # Reading
 
     def _work(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = True) -> None:
