@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
-from operator import ne
+from operator import eq, ne
 from typing import TypeAlias
 
 from rich.cells import cell_len
@@ -119,6 +119,8 @@ class _Pen:
 
 def _scroll(shown: dict[int, list[Cell]], wanted: dict[int, list[Cell]]) -> tuple[int, int, int] | None:
     """Return the lines, first and last, that show what is wanted once they are moved up, and by how many; else None."""
+    if len(wanted) < _MOVED:
+        return None
     known = {tail: y for y, line in shown.items() if (tail := _tail(line))}
     votes = Counter(known[tail] - y for y, line in wanted.items() if (tail := _tail(line)) in known)
     for by, found in votes.most_common(1):
@@ -163,6 +165,9 @@ def _cells(strip: Strip) -> list[Cell]:
     cells: list[Cell] = []
     for text, style, _ in strip:
         blank = BLANK if _unseen(style) else (" ", style)
+        if text.isascii():
+            cells += [blank if character == " " else (character, style) for character in text]
+            continue
         for character in text:
             width = 1 if character.isascii() else cell_len(character)
             if character == " ":
@@ -193,8 +198,9 @@ def _without_blanks(cells: Sequence[Cell]) -> int:
 def _runs(old: Sequence[Cell], new: Sequence[Cell]) -> list[tuple[int, int]]:
     """Return the stretches of `new` that differ from `old`, joined where the gap is small."""
     runs: list[list[int]] = []
-    for at, after in enumerate(new):
-        if at < len(old) and old[at] == after:
+    same = [*map(eq, old, new), *[False] * (len(new) - len(old))]
+    for at in range(len(new)):
+        if same[at]:
             continue
         if runs and at - runs[-1][1] <= _GAP:
             runs[-1][1] = at + 1
@@ -222,9 +228,11 @@ def _rendered(cells: Sequence[Cell], colors: ColorSystem) -> str:
     """Return cells as text and styles (ECMA-48 SGR), each style set once for as long as it lasts."""
     parts: list[str] = []
     current, unseen = "", True
+    last: Style | None = None
     for character, style in cells:
         # Between words of one style nothing needs to be said.
-        if style is not None or not unseen:
+        if style is not last and (style is not None or not unseen):
+            last = style
             codes = _codes(style, colors) if style else ""
             if codes != current:
                 parts.append(f"\x1b[{'0;' if current and codes else ''}{codes}m")

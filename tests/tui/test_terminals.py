@@ -31,7 +31,7 @@ def left(terminal: Terminal) -> bytes:
     terminal.send("2")
     terminal.wait_for("started")
     terminal.send(":")
-    terminal.wait_for("all that was told")
+    terminal.wait_for("start or stop the recipe")
     terminal.wait_until_quiet()
     terminal.send("\x1b")
     terminal.wait_until_quiet(0.5)
