@@ -51,6 +51,7 @@ class Shown:
         moved = _scroll(self._lines, wanted)
         if moved is not None:
             pen.scroll(*moved)
+            wanted = _with_moved(self._lines, wanted, *moved[:2])
             _shift(self._lines, *moved)
         for y, line in sorted(wanted.items()):
             pen.line(y, self._lines.get(y, []), line)
@@ -126,18 +127,20 @@ def _scroll(shown: dict[int, list[Cell]], wanted: dict[int, list[Cell]]) -> tupl
     for by, found in votes.most_common(1):
         if found < _MOVED or by == 0:
             return None
-        alike = [y for y, line in wanted.items() if _tail(line) and _tail(line) == _tail(shown.get(y + by, []))]
-        band = range(min(alike), max(alike) + 1)
-        # In between, what is not wanted anew stays as it is: it would have to be written again.
-        if any(y not in wanted for y in band):
-            return None
-        top, bottom = min(band[0], band[0] + by), max(band[-1], band[-1] + by)
-        after = dict(shown)
+        alike = [y for y, line in sorted(wanted.items()) if _tail(line) and _tail(line) == _tail(shown.get(y + by, []))]
+        top, bottom = min(alike[0], alike[0] + by), max(alike[-1], alike[-1] + by)
+        after, goal = dict(shown), _with_moved(shown, wanted, top, bottom)
         _shift(after, top, bottom, by)
-        touched = range(top, bottom + 1)
-        if _differing(shown, wanted, touched) - _differing(after, wanted, touched) >= _WORTH:
+        if _differing(shown, goal) - _differing(after, goal) >= _WORTH:
             return top, bottom, by
     return None
+
+
+def _with_moved(
+    shown: dict[int, list[Cell]], wanted: dict[int, list[Cell]], top: int, bottom: int
+) -> dict[int, list[Cell]]:
+    """Return what is wanted, and of the lines that move those that are to be as they were."""
+    return {**{y: list(shown.get(y, [])) for y in range(top, bottom + 1)}, **wanted}
 
 
 def _shift(shown: dict[int, list[Cell]], top: int, bottom: int, by: int) -> None:
@@ -152,9 +155,9 @@ def _tail(line: Sequence[Cell]) -> str:
     return "".join(character for character, _ in line[_TAIL:]).strip()
 
 
-def _differing(shown: dict[int, list[Cell]], wanted: dict[int, list[Cell]], lines: Iterable[int]) -> int:
-    """Return how many cells of these lines are not as wanted; where nothing is wanted anew, as they were."""
-    pairs = ((shown.get(y, []), wanted[y]) for y in lines if y in wanted)
+def _differing(shown: dict[int, list[Cell]], wanted: dict[int, list[Cell]]) -> int:
+    """Return how many cells are not as wanted."""
+    pairs = ((shown.get(y, []), line) for y, line in wanted.items())
     return sum(abs(len(new) - len(old)) + sum(map(ne, old, new)) for old, new in pairs)
 
 
@@ -231,7 +234,7 @@ def _rendered(cells: Sequence[Cell], colors: ColorSystem) -> str:
     last: Style | None = None
     for character, style in cells:
         # Between words of one style nothing needs to be said.
-        if style is not last and (style is not None or not unseen):
+        if style is not last and not (unseen and style is None and character == " "):
             last = style
             codes = _codes(style, colors) if style else ""
             if codes != current:

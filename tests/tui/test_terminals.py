@@ -88,6 +88,7 @@ def test_for_a_screen_reader_the_cursor_is_on_the_row_and_errors_stay() -> None:
         assert not terminal.screen.cursor.hidden
         terminal.send("a")
         terminal.wait_for(lambda screen: "Cancel" in screen.splitlines()[terminal.screen.cursor.y])
+        terminal.wait_until_quiet(0.6)
         terminal.send("\x1b")
         terminal.wait_for(on_the_row)
         assert bytes(terminal.received).isascii()
