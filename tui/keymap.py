@@ -12,7 +12,10 @@ from typing import Any
 from core.wording import meant, unknown
 from tui.actions import ACTIONS, Action, shown
 
-CHANGING = frozenset({"rerun", "settle", "edit", "recipe_run", "engine"})
+CHANGING = frozenset(
+    {"rerun", "rerun_group", "retry_failed", "settle", "engine", "recipe_run", "batch_run", "cancel_batch", "batch_rate"}
+    | {"cancel", "edit"}
+)
 """Actions that lead to a change: never on a key that a broken arrow key may send."""
 BROKEN = frozenset({"escape", "[", "O", *"ABCDFHPQRS", "~", *"0123456789"})
 """What arrives of an arrow or function key whose bytes a slow line parts: Esc, `[` or `O`, then one of these."""

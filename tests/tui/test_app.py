@@ -28,6 +28,7 @@ from tui import app as app_module
 from tui.actions import ACTIONS, actions, bindings
 from tui.app import JobdeckApp
 from tui.dialogs import plan_panel
+from tui.keymap import CHANGING
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
 from tui.screens.batch import BatchScreen
@@ -43,10 +44,6 @@ from tui.widgets.diff_view import DiffView
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree
 
-STATE_CHANGING = {
-    "rerun", "rerun_group", "retry_failed", "settle", "engine", "recipe_run", "batch_run", "cancel_batch", "batch_rate",
-    "edit",
-}  # fmt: skip
 SENT_BY_BROKEN_ARROW_KEYS = {"escape", "[", "O", *"ABCDFHPQRS", "~"}
 TAKEN_BY_MULTIPLEXERS_AND_TERMINALS = {f"ctrl+{letter}" for letter in "abhijmsz["}
 
@@ -73,7 +70,7 @@ def test_every_action_has_its_method(place: str, owner: type) -> None:
 
 
 def test_no_state_changes_on_a_key_that_a_parted_arrow_key_may_send() -> None:
-    keys = {key for action in ACTIONS if action.id in STATE_CHANGING for key in action.keys}
+    keys = {key for action in ACTIONS if action.id in CHANGING for key in action.keys}
     assert not keys & SENT_BY_BROKEN_ARROW_KEYS
 
 

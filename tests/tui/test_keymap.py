@@ -36,6 +36,13 @@ def test_the_example_of_the_page_is_in_force_as_it_stands() -> None:
     assert (len(keys), wrong) == (3, [])
 
 
+def test_what_changes_something_is_known_to_the_rules() -> None:
+    """A new action that changes something belongs into `CHANGING`."""
+    assert {action.id for action in ACTIONS} >= CHANGING
+    words = ("rerun:", "cancel", "start or stop", "settle", "edit the", "pause the", "rerun those")
+    assert {action.id for action in ACTIONS if action.label.startswith(words)} <= CHANGING
+
+
 def test_every_action_has_an_id_of_its_own() -> None:
     ids = [action.id for action in ACTIONS]
     assert sorted(set(ids)) == sorted(ids)
