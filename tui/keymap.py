@@ -13,8 +13,8 @@ from core.wording import meant, unknown
 from tui.actions import ACTIONS, Action, shown
 
 CHANGING = frozenset(
-    {"rerun", "rerun_group", "retry_failed", "settle", "engine", "recipe_run", "batch_run", "cancel_batch", "batch_rate"}
-    | {"cancel", "edit"}
+    {"rerun", "rerun_group", "retry_failed", "settle", "edit", "cancel", "engine", "recipe_run"}
+    | {"batch_run", "cancel_batch", "batch_rate"}
 )
 """Actions that lead to a change: never on a key that a broken arrow key may send."""
 BROKEN = frozenset({"escape", "[", "O", *"ABCDFHPQRS", "~", *"0123456789"})
