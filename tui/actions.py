@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding
+if TYPE_CHECKING:
+    from textual.binding import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +16,10 @@ class Action:
 
     id: str
     keys: tuple[str, ...]
-    """As one types them: a character, or Textual's name of a key that is none (`ctrl+f`, `escape`)."""
+    """As one types them: a character, or Textual's name of a key that is none (`ctrl+f`, `escape`).
+
+    Without any it is found in the command palette only, and may be given a key by a keymap.
+    """
     label: str
     """What it does, for help and palette."""
     where: tuple[str, ...]
@@ -44,7 +50,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
-    Action("copy_command", ("Y",), "copy the command that shows the same", (*JOBS, "batch", "diff", "errors")),
     Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
     # Bulk reruns
     Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
@@ -113,6 +118,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("back", ("escape",), "back: out of what is typed, searched or marked, then one level", ("screen",), "back"),
     Action("leave", ("q",), "back one level; from the jobs, quit", ("screen",)),
     Action("refresh_now", ("ctrl+r", "f5"), "read again", ("screen",)),
+    Action("copy_menu", ("Y",), "copy: id, JSON, path, or the command that shows the same", ("screen",)),
     Action("next_pane", ("tab",), "the next pane", ("screen",)),
     Action("previous_pane", ("shift+tab",), "the previous pane", ("screen",)),
     Action("engine", ("a",), "start or stop the engine", ("global",)),
@@ -120,6 +126,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen_recipes", ("2",), "the recipes", ("global",)),
     Action("screen_activity", ("3",), "bulk reruns", ("global",)),
     Action("screen_errors", ("4",), "the errors", ("global",)),
+    Action("messages", (), "messages: all that was told", ("global",)),
     Action("redraw", ("ctrl+l",), "draw the screen anew", ("global",)),
     Action("command_palette", ("ctrl+p", ":"), "find an action by its name", ("global",)),
     Action("help", ("?", "f1"), "the keys of what has the focus", ("global",), "help"),
@@ -131,7 +138,8 @@ _TEXTUAL_NAMES = {",": "comma", "space": "space"}
 _SHOWN = {
     "escape": "Esc", "enter": "Enter", "space": "Space", "pagedown": "PgDn", "pageup": "PgUp", "home": "Home",
     "end": "End", "tab": "Tab", "shift+tab": "Shift+Tab", "down": "Down", "up": "Up", "left": "Left",
-    "right": "Right", "f1": "F1", "f5": "F5",
+    "right": "Right", "backspace": "Backspace", "delete": "Delete", "insert": "Insert", "shift": "Shift",
+    "ctrl": "Ctrl",
 }  # fmt: skip
 
 
@@ -142,16 +150,25 @@ def actions(*where: str) -> list[Action]:
 
 def bindings(*where: str) -> list[Binding]:
     """Return the bindings of these places, each with its action's id, by which a keymap names it."""
-    return [_binding(action) for action in actions(*where)]
+    return [_binding(action) for action in actions(*where) if action.keys]
 
 
 def shown(key: str) -> str:
     """Return a key as help and footer write it: `Ctrl+F`, `Esc`, `r`."""
-    if key.startswith("ctrl+"):
-        return "Ctrl+" + ("Space" if key == "ctrl+@" else key[5:].upper())
-    return _SHOWN.get(key, key)
+    if key == "ctrl+@":
+        return "Ctrl+Space"
+    if key in _SHOWN or len(key) == 1:
+        return _SHOWN.get(key, key)
+    return "+".join(_SHOWN.get(part, part.upper()) for part in key.split("+"))
+
+
+def bound(keys: Iterable[str]) -> str:
+    """Return keys as Textual's bindings and keymaps name them."""
+    return ",".join(_TEXTUAL_NAMES.get(key, key) for key in keys)
 
 
 def _binding(action: Action) -> Binding:
-    keys = ",".join(_TEXTUAL_NAMES.get(key, key) for key in action.keys)
-    return Binding(keys, action.id, action.label, show=False, id=action.id, priority=action.priority)
+    # Commands read the table too, and do without Textual.
+    from textual.binding import Binding
+
+    return Binding(bound(action.keys), action.id, action.label, show=False, id=action.id, priority=action.priority)

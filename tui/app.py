@@ -10,9 +10,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 # Textual reads these when it is imported.
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -26,20 +25,20 @@ from rich.text import Text
 from textual import events
 from textual.filter import LineFilter
 from textual.reactive import var
-from textual.screen import Screen
 
 from core.automation import Automation, EngineState
 from core.errors import JobdeckError, UsageError
 from core.settings import find_workspace
-from tui import outside, views
-from tui.actions import actions, bindings
+from tui import clipboard, outside, views
+from tui.actions import actions, bindings, bound
 from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
+from tui.drawing import Drawn
 from tui.encoding import Encodable
 from tui.facts import notice
 from tui.hangup import when_gone
+from tui.keymap import keymap_file, load
 from tui.keys import OrderedKeys
-from tui.narrow import Shown
 from tui.palette import ActionProvider
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
@@ -48,6 +47,7 @@ from tui.screens.diff import DiffScreen, Version
 from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
+from tui.screens.messages import MessagesScreen
 from tui.screens.recipes import RecipesScreen
 from tui.screens.report import ReportScreen
 from tui.widgets.bars import Said, engine_words
@@ -61,19 +61,19 @@ LEFT = 20
 """Batches, the newest, of which it is told at the start that they have not ended."""
 TWICE = 2.0
 """Seconds within which a second Ctrl+C quits."""
-REPLY = 1.5
-"""Seconds to wait for the terminal to say that it has painted."""
 LAST_WORDS = 3.0
 """Seconds that are left to put the terminal right after a signal."""
 READ = 1.0
 """Seconds that a message is shown at least, however fast one types or goes to another screen."""
 STAYS = 5.0
 """Seconds after which the next key takes away what is no error."""
+SHORT = 60
+"""Characters that a message repeats of what was copied."""
 LOG = 500
 """Messages that are kept."""
 
 
-class JobdeckApp(OrderedKeys, inherit_bindings=False):
+class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
     """The terminal on one workspace."""
 
     CSS_PATH = Path(__file__).with_name("app.tcss")
@@ -92,19 +92,21 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         super().__init__()
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
+        self.keymap = load()
         self.messages: deque[Said] = deque(maxlen=LOG)
-        self._shown = Shown()
         self._said_at = 0.0
         self._encodable = [] if unicode_output() else [Encodable()]
         self._beats = 0
         self._beating = False
         self._interrupted = float("-inf")
-        self._awaiting: list[Callable[[], None]] = []
 
     def on_mount(self) -> None:
         """Watch the engine, and end tidily when told to."""
         self.screen_change_signal.subscribe(self, lambda _: self._take_away(READ), immediate=True)
-        self.app_resume_signal.subscribe(self, lambda _: self._shown.forget(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _: self.draw_anew(), immediate=True)
+        self._take_keymap()
+        for problem in self.keymap.problems:
+            self.say(f"{keymap_file().name}: {problem}", error=True)
         self.set_interval(BEAT, self._beat)
         self._beat()
         if threading.current_thread() is threading.main_thread() and not self.is_headless:
@@ -129,34 +131,48 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
 
     # What it draws
 
-    def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, self._shown.narrow(renderable))
-
     def on_resize(self) -> None:
         """Draw all: what a terminal shows that was resized is not known, even if it has its old size again."""
-        self._shown.forget()
+        self.draw_anew()
         self.refresh(layout=True)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters of what is written, and one for what the terminal's encoding lacks."""
         return [*super().get_line_filters(), *self._encodable]
 
+    def _take_keymap(self) -> None:
+        self.set_keymap({id: bound(keys) for id, keys in self.keymap.keys.items()})
+        for action in actions("global"):
+            # It has no binding of its own that could be given another key.
+            if not action.keys and action.id in self.keymap.keys:
+                self.bind(bound(self.keymap.keys[action.id]), action.id, description=action.label, show=False)
+
     # What it tells
 
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""
-        self.said, self._said_at = Said(text, error), time.monotonic()
-        self.messages.append(self.said)
+        said = Said(text, error)
+        self.messages.append(said)
+        if not (self.accessible and self.said.error and not error):
+            self.said, self._said_at = said, time.monotonic()
 
     async def on_event(self, event: events.Event) -> None:
-        """Take a message that was read away with the next key; an error that lasts is told again by who looks again."""
+        """Take a message that was read away with the next key; an error that lasts is told again by who looks again.
+
+        For a screen reader it stays until Esc, which then does nothing else.
+        """
         if isinstance(event, events.Key) and not event.is_forwarded:
-            self._take_away(READ if self.said.error else STAYS)
+            if self.accessible and self.said.text:
+                if event.key == "escape":
+                    self.said = Said("")
+                    return
+            else:
+                self._take_away(READ if self.said.error else STAYS)
         await super().on_event(event)
 
     def _take_away(self, shown: float) -> None:
-        """Take the message away if it was shown for so many seconds."""
-        if self.said.text and time.monotonic() - self._said_at >= shown:
+        """Take the message away if it was shown for so many seconds; for a screen reader only Esc does."""
+        if not self.accessible and self.said.text and time.monotonic() - self._said_at >= shown:
             self.said = Said("")
 
     def notify(self, message: str, **options: object) -> None:
@@ -223,9 +239,14 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
             off = {action.id: why for action in actions(screen.WHERE) if (why := screen.blocked(action.id))}
             self.push_screen(HelpScreen(screen.place(), screen.offered(), off))
 
+    def action_messages(self) -> None:
+        """Show all that was told."""
+        if not isinstance(self.screen, MessagesScreen):
+            self.push_screen(MessagesScreen())
+
     def action_redraw(self) -> None:
         """Draw the whole screen anew."""
-        self._shown.forget()
+        self.draw_anew()
         self.screen.refresh(layout=True)
 
     def action_interrupt(self) -> None:
@@ -263,35 +284,17 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
         self.run_worker(self._copy(text), group="copy")
 
     async def _copy(self, text: str) -> None:
-        self.say(f"copied {text} " + await asyncio.to_thread(outside.copy, self, text))
+        folder = Path(self.automation.workspace, ".jobdeck")
+        way = await asyncio.to_thread(clipboard.copy, text, self.put_raw, folder)
+        self.say(f"copied {_named(text)} {way}")
 
     def edit(self, path: Path) -> str | None:
         """Open a file in the editor, wait, and return what went wrong, or None."""
         return outside.edit(self, path)
 
-    def when_painted(self, then: Callable[[], None]) -> None:
-        """Call `then` once the terminal has painted what was written so far.
 
-        The terminal answers a cursor position report (ECMA-48 DSR 6) after all before it; one that does not answer
-        gets `REPLY` seconds.
-        """
-        driver = self._driver
-        if self.is_headless or driver is None:
-            then()
-            return
-        self._awaiting.append(then)
-        driver.write("\x1b[6n")
-        driver.flush()
-        self.set_timer(REPLY, self._painted)
-
-    def on_cursor_position(self, event: events.CursorPosition) -> None:
-        """Take the terminal's answer."""
-        self._painted()
-
-    def _painted(self) -> None:
-        waiting, self._awaiting = self._awaiting, []
-        for then in waiting:
-            then()
+def _named(text: str) -> str:
+    return text if len(text) <= SHORT and "\n" not in text else f"{len(text.encode('utf-8', 'replace')):,} bytes"
 
 
 _STOPPING = ("  It finishes the jobs that run, then stops. Queued jobs wait for the next engine.",)

@@ -13,7 +13,7 @@ import click
 
 from core.errors import JobdeckError, UsageError
 from data.records import Accepted, JobFilter, JsonValue, Sort
-from tui import cli_batches, cli_cancel, cli_diff, cli_recipes, cli_rerun, output
+from tui import cli_batches, cli_cancel, cli_diff, cli_recipes, cli_rerun, cli_setup, output
 from tui import cli_tables as tables
 from tui.cli_audit import audit
 from tui.cli_errors import errors
@@ -287,7 +287,7 @@ def status(context: click.Context, format: str) -> None:
 
 for command in (
     *cli_recipes.COMMANDS, *cli_rerun.COMMANDS, *cli_diff.COMMANDS, *cli_batches.COMMANDS, cli_cancel.cancel, errors,
-    audit,
+    audit, *cli_setup.COMMANDS,
 ):
     cli.add_command(command)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from core.automation import Automation, EngineState
+from tui.keymap import Keymap
 from tui.widgets.bars import Said
 
 
@@ -17,6 +18,9 @@ class Deck(Protocol):
     engine_state: EngineState | None
     recipe_notice: str
     said: Said
+    keymap: Keymap
+    messages: Sequence[Said]
+    """All that was said, the oldest first."""
 
     def say(self, text: str, error: bool = False) -> None:
         """Show `text` in the message line and keep it in the message log."""

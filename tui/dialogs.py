@@ -101,6 +101,11 @@ class ConfirmPanel(Widget, can_focus=True):
         if not self._answer.done():
             self._answer.set_result(None if choice is CANCEL else choice.key)
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the choices."""
+        return self.size.height - 1
+
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """Return the rows of text and of choices: two thirds of the screen at the most, but a row and all choices, and
         no more than the bars leave."""

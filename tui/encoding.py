@@ -1,4 +1,4 @@
-"""Writes only what the terminal's encoding has: the same number of cells, in ASCII where there is nothing better."""
+"""Writes only what the terminal has: the same number of cells, in ASCII where there is nothing better."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from textual.filter import LineFilter
 
 from tui.words import encodable
 
-_PLAIN = str.maketrans({"·": "|", "—": "-", "…": "~", "⏎": "$", "─": "-", "×": "x"})
+_PLAIN = str.maketrans({"·": "|", "—": "-", "…": "~", "⏎": "$", "─": "-", "×": "x", **dict.fromkeys("▔▁▀▄━═┄", "-"),
+                        **dict.fromkeys("│┃▏▕▎▌▐║", "|"), **dict.fromkeys("┌┐└┘├┤┼╭╮╰╯", "+")})
 
 
 class Encodable(LineFilter):

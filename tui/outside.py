@@ -1,4 +1,4 @@
-"""What leaves the terminal: text to the clipboard, a file to the editor; each says what it did."""
+"""What leaves the terminal for another program: a file to the editor, which says what went wrong."""
 
 from __future__ import annotations
 
@@ -10,28 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from textual.app import App, SuspendNotSupported
-
-OSC_LIMIT = 74_994
-"""Bytes of base64 that common terminals still take in one OSC 52."""
-
-
-def copy(app: App[Any], text: str) -> str:
-    """Put `text` on the clipboard and return the way it went; in tmux by tmux, which passes no OSC 52 on."""
-    if os.environ.get("TMUX") and _tmux_copy(text):
-        return "by tmux"
-    if len(text.encode("utf-8", "replace")) * 4 // 3 > OSC_LIMIT:
-        return "nowhere: it is too long for the terminal's clipboard"
-    app.copy_to_clipboard(text)
-    return "by OSC 52; if pasting gives nothing, the terminal does not take it"
-
-
-def _tmux_copy(text: str) -> bool:
-    command = ["tmux", "load-buffer", "-w", "-"]
-    try:
-        done = subprocess.run(command, input=text.encode("utf-8", "replace"), capture_output=True, timeout=2)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def edit(app: App[Any], path: Path) -> str | None:

@@ -33,7 +33,8 @@ class ActionProvider(Provider):
 
     def _display(self, action: Action) -> Content:
         why = self.screen.blocked(action.id) if isinstance(self.screen, DeckScreen) else None
-        return Content(f"{shown(action.keys[0])}  {action.label}" + (f" — off: {why}" if why else ""))
+        key = f"{shown(action.keys[0])}  " if action.keys else ""
+        return Content(f"{key}{action.label}" + (f" — off: {why}" if why else ""))
 
     def _call(self, action: Action) -> Callable[[], Awaitable[None]]:
         nodes = self.focused.ancestors_with_self if self.focused is not None else [self.screen, self.app]

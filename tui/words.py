@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.states import Status, StepStatus
+from tui.surroundings import accessible, console
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ ARROWS = {False: ("▴", "^"), True: ("▾", "v")}
 
 
 def unicode_output() -> bool:
-    """Return whether the terminal has the glyphs, as its locale and the stream that is written to say."""
-    return _is_unicode(_encoding())
+    """Return whether the terminal has the glyphs: its locale and the stream, its font, its reader."""
+    return not (console() or accessible()) and _is_unicode(_encoding())
 
 
 def _encoding() -> str:
@@ -76,7 +77,7 @@ def marked(status: Status | StepStatus, *, unicode: bool) -> str:
 
 def encodable(text: str) -> str:
     """Return `text` with what the terminal's encoding lacks as `?`, of the same width in cells."""
-    if text.isascii() or unicode_output():
+    if text.isascii():
         return text
     from rich.cells import cell_len
 

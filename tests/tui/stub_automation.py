@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,6 +84,7 @@ class StubAutomation:
         self.path = Path("sync.yaml")
         self.batches = StubBatches()
         self.settings = SimpleNamespace(rerun=SimpleNamespace(note_above=20, type_count_above=100))
+        self.workspace = Path(os.devnull)
 
     def _version(self, number: int, status: Status, **more: Any) -> Version:
         began = BEGAN + dt.timedelta(minutes=number)

@@ -13,23 +13,70 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 
 import pyte
 
 ROOT = Path(__file__).parents[2]
+_TELLING = ("NO_COLOR", "TEXTUAL", "SSH_", "TMUX", "STY", "JOBDECK_")
+"""Beginnings of variables that would have a program draw otherwise."""
 QUIET = 0.25
 """Seconds without a byte after which a program is taken to be done writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A slow line between program and terminal; what has to wait is kept by its near end, as an SSH server does."""
+
+    bytes_per_second: float = float("inf")
+    latency: float = 0.0
+    """Seconds that a byte takes, each way."""
+
+
+class Delayed:
+    """Passes pieces on, each when it has come through a link."""
+
+    def __init__(self, link: Link, then: Callable[[bytes], object]) -> None:
+        self._link = link
+        self._then = then
+        self._free_at = 0.0
+        self._pieces: SimpleQueue[tuple[float, bytes] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._pass_on, daemon=True)
+        self._thread.start()
+
+    def put(self, piece: bytes) -> None:
+        """Send a piece into the link."""
+        self._free_at = max(self._free_at, time.monotonic()) + len(piece) / self._link.bytes_per_second
+        self._pieces.put((self._free_at + self._link.latency, piece))
+
+    def close(self) -> None:
+        """Pass on what is on its way, and end."""
+        self._pieces.put(None)
+        self._thread.join(10)
+
+    def _pass_on(self) -> None:
+        while (item := self._pieces.get()) is not None:
+            due, piece = item
+            time.sleep(max(due - time.monotonic(), 0))
+            self._then(piece)
 
 
 class Terminal:
     """A running program and the screen that it has drawn; every wait has a deadline."""
 
     def __init__(
-        self, argv: Sequence[str], *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None
+        self, argv: Sequence[str], *, columns: int = 80, lines: int = 24, environment: dict[str, str] | None = None,
+        link: Link = Link(), answers: bool = True,
     ) -> None:
+        """`answers`: whether it tells where its cursor is."""
+        self._answers = answers
         self.screen = pyte.Screen(columns, lines)
+        # Without it, pyte's next line (ESC E) goes down and not to the left, as terminals do.
+        self.screen.set_mode(pyte.modes.LNM)
         self.received = bytearray()
         self._stream = pyte.ByteStream(self.screen)
         self._written_at = time.monotonic()
@@ -37,12 +84,13 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         self._resize(columns, lines)
         settings = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("NO_COLOR", "TEXTUAL"))}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_TELLING)}
         self.process = subprocess.Popen(
             argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, close_fds=True,
             env={**inherited, **settings, **(environment or {})},
         )
         os.close(theirs)
+        self._up, self._down = Delayed(link, self._type), Delayed(link, self._receive)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -58,11 +106,18 @@ class Terminal:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         self._reader.join(10)
+        self._down.close()
+        self._up.close()
         os.close(self._ours)
 
     def send(self, keys: str) -> None:
         """Type keys, as the bytes that a terminal sends for them."""
-        os.write(self._ours, keys.encode())
+        self._up.put(keys.encode())
+
+    def _type(self, keys: bytes) -> None:
+        # What the terminal answers to a program that has just ended goes nowhere.
+        with suppress(OSError):
+            os.write(self._ours, keys)
 
     def text(self) -> str:
         """Return the screen as lines of text."""
@@ -129,19 +184,23 @@ class Terminal:
                 return
             if not piece:
                 return
-            with self._news:
-                self.received += piece
-                self._written_at = time.monotonic()
-                self._stream.feed(piece)
-                self._news.notify_all()
-            if b"\x1b[6n" in piece:
-                # The cursor position report (ECMA-48 DSR 6), by which a program knows that all before was drawn.
-                os.write(self._ours, f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
+            self._down.put(piece)
+
+    def _receive(self, piece: bytes) -> None:
+        with self._news:
+            self.received += piece
+            self._written_at = time.monotonic()
+            self._stream.feed(piece)
+            self._news.notify_all()
+        for _ in range(piece.count(b"\x1b[6n") * self._answers):
+            # The cursor position report (ECMA-48 DSR 6), by which a program knows that all before was drawn.
+            self._up.put(f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R".encode())
 
 
 def jobdeck(
-    workspace: Path, *, columns: int = 80, lines: int = 24, arguments: Sequence[str] = (), **environment: str
+    workspace: Path, *, columns: int = 80, lines: int = 24, link: Link = Link(), answers: bool = True,
+    arguments: Sequence[str] = (), **environment: str,
 ) -> Terminal:
     """Return the terminal UI, opened on a workspace."""
     argv = [sys.executable, "-c", "from tui.cli import main; main()", "-w", str(workspace), *arguments]
-    return Terminal(argv, columns=columns, lines=lines, environment=environment)
+    return Terminal(argv, columns=columns, lines=lines, environment=environment, link=link, answers=answers)

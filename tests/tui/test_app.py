@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from tui import app as app_module
 from tui.actions import ACTIONS, actions, bindings
 from tui.app import JobdeckApp
 from tui.dialogs import plan_panel
+from tui.keymap import CHANGING
 from tui.screens.activity import ActivityScreen
 from tui.screens.base import DeckScreen
 from tui.screens.batch import BatchScreen
@@ -42,10 +44,6 @@ from tui.widgets.diff_view import DiffView
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree
 
-STATE_CHANGING = {
-    "rerun", "rerun_group", "retry_failed", "settle", "engine", "recipe_run", "batch_run", "cancel_batch", "batch_rate",
-    "edit",
-}  # fmt: skip
 SENT_BY_BROKEN_ARROW_KEYS = {"escape", "[", "O", *"ABCDFHPQRS", "~"}
 TAKEN_BY_MULTIPLEXERS_AND_TERMINALS = {f"ctrl+{letter}" for letter in "abhijmsz["}
 
@@ -72,12 +70,13 @@ def test_every_action_has_its_method(place: str, owner: type) -> None:
 
 
 def test_no_state_changes_on_a_key_that_a_parted_arrow_key_may_send() -> None:
-    keys = {key for action in ACTIONS if action.id in STATE_CHANGING for key in action.keys}
+    keys = {key for action in ACTIONS if action.id in CHANGING for key in action.keys}
     assert not keys & SENT_BY_BROKEN_ARROW_KEYS
 
 
 def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() -> None:
-    assert [action.id for action in ACTIONS if set(action.keys) <= TAKEN_BY_MULTIPLEXERS_AND_TERMINALS] == []
+    keys = {action.id: set(action.keys) for action in ACTIONS if action.keys}
+    assert [id for id, its in keys.items() if its <= TAKEN_BY_MULTIPLEXERS_AND_TERMINALS] == []
 
 
 @pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "tree", "lines", "screen"),
@@ -195,6 +194,21 @@ async def test_the_palette_runs_an_action(automation: StubAutomation) -> None:
         await seen.sees("tell log.write")
         await seen.press("ctrl+p", *"versions of", "enter")
         await seen.sees("1 version", "jobs > 812 > versions")
+
+
+@in_app
+async def test_the_palette_shows_all_that_was_told(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await seen.press("ctrl+c")
+        await seen.sees("Ctrl+C again quits")
+        seen.app.say("a [b]second[/b] one \x1b[2J", error=True)
+        await seen.press(":", *"messages", "enter")
+        await seen.sees("! a [b]second[/b] one ^[[2J", "Ctrl+C again quits")
+        assert re.search(r"^> \d\d:\d\d:\d\d ! a \[b", seen.text(), re.MULTILINE)
+        seen.app.say("a third one")
+        await seen.until(lambda: re.search(r"^  \d\d:\d\d:\d\d a third one", seen.text(), re.MULTILINE))
+        await seen.press("escape")
+        await seen.until(lambda: seen.app.screen.place() == "report")
 
 
 @in_app
@@ -372,8 +386,6 @@ def test_without_colour_no_colour_is_written() -> None:
         os.write(tty.main, b"a")
         tty.reads(b"Stop sync")
         colours = {str(code).encode() for code in [*range(30, 39), *range(40, 49), *range(90, 98), *range(100, 108)]}
-        import re
-
         for codes in re.findall(rb"\x1b\[([\d;]*)m", tty.received):
             assert not set(codes.split(b";")) & colours, codes
     finally:

@@ -13,7 +13,7 @@ from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
 
 from data.records import Error, Link, Refusal
 from data.states import Status, StepStatus
-from tui import outside
+from tui import clipboard, outside
 from tui.screens.detail import DetailScreen
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree, tree
@@ -215,12 +215,14 @@ async def test_the_recipe_is_edited_and_the_first_problem_or_the_new_revision_to
 @in_app
 async def test_what_is_copied_and_how_is_told(automation: StubAutomation, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[str] = []
-    monkeypatch.setattr(outside, "copy", lambda app, text: copied.append(text) or "by tmux")
+    monkeypatch.setattr(clipboard, "copy", lambda text, write, folder: copied.append(text) or "by tmux")
     async with running(automation) as seen:
         await opened(seen)
         await seen.press("y")
         await seen.sees("copied 812 by tmux")
         await seen.press("Y")
+        await seen.sees("Copy what?")
+        await seen.press("c")
         await seen.sees("copied jobdeck show 812 --version 1 by tmux")
         assert copied == ["812", "jobdeck show 812 --version 1"]
 

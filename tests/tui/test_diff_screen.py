@@ -151,4 +151,6 @@ async def test_the_command_that_shows_the_same_can_be_copied(automation) -> None
         seen.app.open_diff(812, ((812, 1), (812, 2)))
         await seen.sees("failed -> succeeded")
         await seen.press("Y")
+        await seen.sees("Copy what?")
+        await seen.press("c")
         await seen.sees("copied jobdeck diff 812.1 812.2")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import budgets
 import pytest
 from piloted import DEADLINE, in_app
 from reported import FAILED, JOBS, Stub, change, new_jobs, order, running
@@ -487,25 +488,16 @@ def shown_on(terminal: Terminal) -> str:
 def test_what_a_key_writes_stays_within_its_budget(workspace: Path) -> None:
     with jobdeck(workspace) as terminal:
         shown_on(terminal)
-        spent = {key: len(terminal.written_by(key)) for key in ("j", "k", "l", " ", "\x1b[6~", "\x1b[5~", "G", "g")}
-        at = len(terminal.received)
-        terminal.wait_until_quiet(1.5)
-        assert len(terminal.received) == at
-        there_and_back = len(terminal.written_by("\r")) + len(terminal.written_by("\x1b"))
-        terminal.written_by("\r")
-        pane = len(terminal.written_by("\t"))
-        terminal.written_by("\x1b")
-        message = len(terminal.written_by("-"))
-    assert there_and_back <= 5_000
-    assert max(pane, message) <= 200
-    assert max(spent["j"], spent["k"], spent["l"]) <= 200
-    assert spent[" "] <= 200
-    assert max(spent["\x1b[6~"], spent["\x1b[5~"], spent["G"], spent["g"]) <= 1_700
+        spent = budgets.spent(terminal)
+    over = {name: (number, budgets.BYTES[name]) for name, number in spent.items() if number > budgets.BYTES[name]}
+    assert over == {}
+    assert spent.keys() == budgets.BYTES.keys()
 
 
-def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path) -> None:
+@pytest.mark.parametrize("draw", ["diff", "paced"])
+def test_the_screen_of_a_terminal_is_the_one_meant(workspace: Path, draw: str) -> None:
     """Only differences are written: whatever the keys, no stale cell may be left."""
-    with jobdeck(workspace) as terminal:
+    with jobdeck(workspace, JOBDECK_DRAW=draw) as terminal:
         shown_on(terminal)
         for keys, then in _WALK:
             terminal.written_by(keys)

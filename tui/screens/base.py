@@ -19,8 +19,10 @@ from core.errors import JobdeckError, Refused
 from core.reruns import Rerun
 from core.selection import WHOLE, Selection
 from data.records import RecipeState, Refusal
+from tui import copying
 from tui.actions import Action, actions, bindings
 from tui.canceling import NOTHING, cancel_told, cancelable
+from tui.copying import Copy
 from tui.deck import Deck
 from tui.dialogs import (
     CONFIRM,
@@ -122,7 +124,7 @@ class DeckScreen(Screen[None], inherit_bindings=False):
     def offered(self) -> list[Action]:
         """Return the actions of this screen, then those of what has the focus, then the common ones."""
         inner = getattr(self.focused, "WHERE", ())
-        return actions(self.WHERE, *inner, "screen", "global")
+        return self.deck.keymap.actions(actions(self.WHERE, *inner, "screen", "global"))
 
     def off(self) -> set[str]:
         """Return the ids of the actions that do nothing now."""
@@ -274,6 +276,23 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         done = await self.read(automation.cancel, selection, by=actor())
         self.deck.say(*cancel_told(done))
         return done
+
+    # Copying
+
+    def copies(self) -> list[Copy]:
+        """Return what can be copied here: of what is under the cursor, and the command that shows the same."""
+        return [copying.command("jobdeck", "status")]
+
+    def action_copy_menu(self) -> None:
+        """Choose what to copy."""
+        self.act(self._copy(self.copies()))
+
+    async def _copy(self, copies: Sequence[Copy]) -> None:
+        choices = [Choice(copy.key, copy.label) for copy in copies]
+        key = await self.ask([Text("Copy what?", style="bold")], *choices)
+        for copy in copies:
+            if copy.key == key:
+                self.deck.copy(copy.text)
 
     # Common deeds
 

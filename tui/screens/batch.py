@@ -11,8 +11,10 @@ from core.automation import actor
 from core.selection import Selection
 from data.records import Batch
 from data.states import BatchStatus
+from tui import copying
 from tui.actions import bindings
 from tui.batch_lines import FILTERS, RESULTS_HEADING, batch_facts, outcome_words, result_rows, shows
+from tui.copying import Copy
 from tui.dialogs import CONFIRM, Choice
 from tui.screens.base import DeckScreen
 from tui.units import count
@@ -132,9 +134,10 @@ class BatchScreen(DeckScreen):
         if done is not None:
             self.deck.say(f"{count(len(done.requested), 'job')} run again" + _as(done.batch))
 
-    def action_copy_command(self) -> None:
-        """Copy the command that shows the same."""
-        self.deck.copy(f"jobdeck batch show {self._number}")
+    def copies(self) -> list[Copy]:
+        """Return the bulk rerun's number, and the command that shows the same."""
+        shown = copying.command("jobdeck", "batch", "show", str(self._number))
+        return [copying.identity(str(self._number), "number"), shown]
 
 
 def _as(batch: int | None) -> str:

@@ -16,8 +16,10 @@ from core.errors import NotFound
 from core.reruns import Selection
 from data.records import JobDetail, StepRecord
 from data.states import ENDED, StepStatus
+from tui import copying
 from tui.actions import bindings
 from tui.canceling import not_cancelable
+from tui.copying import Copy
 from tui.dialogs import Choice
 from tui.facts import FULL, data_title, facts, not_latest, sections
 from tui.screens.base import DeckScreen
@@ -301,9 +303,18 @@ class DetailScreen(DeckScreen):
         """Copy the job's id."""
         self.deck.copy(str(self.job_id))
 
-    def action_copy_command(self) -> None:
-        """Copy the command that shows the same."""
-        self.deck.copy(f"jobdeck show {self.job_id} --version {self.version}")
+    def copies(self) -> list[Copy]:
+        """Return the version, what is under the cursor with its path, and the command that shows the same."""
+        view, step = self.query_one(JsonView), self.query_one(StepTree).selected
+        found = [copying.identity(f"{self.job_id}.{self.version}")]
+        under = view.under_cursor() if self.focused is view else None
+        if under is not None:
+            found += [copying.value(under[1]), copying.path(under[0])]
+        elif step is not None:
+            found += [copying.value(step), copying.path(step.path)]
+        elif self.detail is not None and self.detail.trigger is not None:
+            found += [copying.value(self.detail.trigger), copying.path("trigger")]
+        return [*found, copying.command("jobdeck", "show", str(self.job_id), "--version", str(self.version))]
 
 
 def settle_panel(job_id: int, step: StepRecord) -> list[Text]:

@@ -10,7 +10,9 @@ from textual.widget import Widget
 from core.diff import Diff
 from core.errors import NotFound, Refused
 from data.states import ENDED
+from tui import copying
 from tui.actions import bindings
+from tui.copying import Copy
 from tui.screens.base import DeckScreen
 from tui.widgets.diff_view import DiffView
 
@@ -72,7 +74,7 @@ class DiffScreen(DeckScreen):
         if not self.query_one(DiffView).go(-1):
             self.deck.say("no difference before")
 
-    def action_copy_command(self) -> None:
-        """Copy the command that shows the same."""
-        if self._diff is not None:
-            self.deck.copy(f"jobdeck diff {self._diff.old.name} {self._diff.new.name}")
+    def copies(self) -> list[Copy]:
+        """Return the command that shows the same."""
+        diff = self._diff
+        return [copying.command("jobdeck", "diff", diff.old.name, diff.new.name)] if diff is not None else []

@@ -9,7 +9,9 @@ from textual.widget import Widget
 
 from core.reruns import Selection
 from data.records import ErrorGroup, JobFilter, Sort
+from tui import copying
 from tui.actions import bindings
+from tui.copying import Copy
 from tui.error_lines import HEADING, group_facts, group_line
 from tui.screens.base import DeckScreen
 from tui.screens.report import ReportScreen, command, rerun_told
@@ -94,11 +96,12 @@ class ErrorsScreen(DeckScreen):
             self.deck.say(rerun_told(done))
             await self.reload()
 
-    def action_copy_command(self) -> None:
-        """Copy the command that lists the jobs of the group under the cursor."""
+    def copies(self) -> list[Copy]:
+        """Return the group under the cursor, and the command that lists its jobs."""
         group = self._current()
-        if group is not None:
-            self.deck.copy(command(_jobs(group), Sort()))
+        if group is None:
+            return [copying.command("jobdeck", "errors")]
+        return [Copy("m", "message", group.message), Copy("c", "command", command(_jobs(group), Sort()))]
 
 
 def _jobs(group: ErrorGroup) -> JobFilter:

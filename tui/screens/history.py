@@ -10,7 +10,9 @@ from textual.widget import Widget
 from core.errors import NotFound
 from core.reruns import Selection
 from data.records import Job, Version
+from tui import copying
 from tui.actions import bindings
+from tui.copying import Copy
 from tui.facts import HISTORY_HEADING, not_latest, versions_rows
 from tui.screens.base import DeckScreen
 from tui.text import safe
@@ -122,9 +124,13 @@ class HistoryScreen(DeckScreen):
         """Copy the job's id."""
         self.deck.copy(str(self.job_id))
 
-    def action_copy_command(self) -> None:
-        """Copy the command that shows the same."""
-        self.deck.copy(f"jobdeck history {self.job_id}")
+    def copies(self) -> list[Copy]:
+        """Return the version under the cursor, and the command that lists them."""
+        listed = copying.command("jobdeck", "history", str(self.job_id))
+        version = next((one for one in self._versions if one.number == self._number()), None)
+        if version is None:
+            return [listed]
+        return [copying.identity(f"{self.job_id}.{version.number}"), copying.value(version), listed]
 
 
 def _marked(line: Text, marked: bool) -> Text:

@@ -12,7 +12,10 @@ from textual.widget import Widget
 from core.coverage import Coverage
 from core.errors import NotFound, RecipeProblems
 from data.records import RecipeState
+from tui import copying
 from tui.actions import bindings
+from tui.copying import Copy
+from tui.deck import Deck
 from tui.facts import COVERAGE_HEADING, coverage_line, recipe_facts, ways_rows
 from tui.screens.base import DeckScreen
 from tui.text import safe
@@ -93,3 +96,17 @@ class RecipeScreen(DeckScreen):
     def action_edit(self) -> None:
         """Edit the recipe."""
         self.act(self.edit_recipe(self.recipe))
+
+    def copies(self) -> list[Copy]:
+        """Return the recipe, its file, and the command that shows it."""
+        return recipe_copies(self.deck, self._state) if self._state else []
+
+
+def recipe_copies(deck: Deck, state: RecipeState) -> list[Copy]:
+    """Return what can be copied of a recipe."""
+    return [
+        copying.identity(state.name, "name"),
+        copying.value(state),
+        copying.path(str(deck.automation.recipe_path(state.name))),
+        copying.command("jobdeck", "recipe", "show", state.name),
+    ]

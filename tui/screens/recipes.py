@@ -9,11 +9,13 @@ from textual.widget import Widget
 
 from core.automation import actor
 from data.records import RecipeState
+from tui import copying
 from tui.actions import bindings
+from tui.copying import Copy
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import recipe_lines
 from tui.screens.base import DeckScreen
-from tui.screens.recipe import RecipeScreen
+from tui.screens.recipe import RecipeScreen, recipe_copies
 from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList, TextLines
@@ -70,6 +72,11 @@ class RecipesScreen(DeckScreen):
     def blocked(self, action: str) -> str | None:
         """Return why an action is greyed, or None."""
         return "there is no recipe" if self._current() is None else None
+
+    def copies(self) -> list[Copy]:
+        """Return the recipe under the cursor, its file, and the command that shows it."""
+        state = self._current()
+        return recipe_copies(self.deck, state) if state else [copying.command("jobdeck", "recipes")]
 
     def action_edit(self) -> None:
         """Edit the recipe under the cursor."""

@@ -15,10 +15,12 @@ from textual.widgets import Input
 from core.reruns import Rerun, Selection
 from data.records import SORT_COLUMNS, Job, JobFilter
 from data.states import Status
+from tui import copying
 from tui.actions import bindings
 from tui.asking import Prompt
 from tui.canceling import not_cancelable
 from tui.columns import COLUMNS
+from tui.copying import Copy
 from tui.dialogs import Choice
 from tui.filters import EXCLUDE, FAILED, SAME, command, described, excluded, ordered, same
 from tui.screens.columns import ColumnsScreen
@@ -285,13 +287,11 @@ class ReportScreen(ReportFiles):
         if job := self._job():
             self.deck.copy(str(job.id))
 
-    def action_copy_command(self) -> None:
-        """Copy the command that lists the same jobs."""
-        words = command(self.table.filter, self.table.sort)
-        if words is None:
-            self.deck.say("no command names marked jobs; w writes them to a file")
-        else:
-            self.deck.copy(words)
+    def copies(self) -> list[Copy]:
+        """Return the job under the cursor, and the command that lists the same jobs, where there is one."""
+        job, words = self.table.current, command(self.table.filter, self.table.sort)
+        found = [] if job is None else [copying.identity(str(job.id)), copying.value(job)]
+        return found if words is None else [*found, Copy("c", "command", words)]
 
     def action_columns(self) -> None:
         """Choose and order the columns."""

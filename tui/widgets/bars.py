@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.text import Text
 from textual import events
@@ -26,6 +27,8 @@ class Said:
 
     text: str
     error: bool = False
+    at: dt.datetime = field(default_factory=dt.datetime.now, compare=False)
+    """When, in the local zone."""
 
 
 class Bar(Static):

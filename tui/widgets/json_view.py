@@ -13,7 +13,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
+from data.records import JsonValue
 from tui.actions import bindings
+from tui.copying import place
 from tui.json_lines import FOUND, JsonLines, Kind, Path, Section, row_text
 from tui.units import count
 from tui.widgets.bars import Bar
@@ -68,6 +70,19 @@ class JsonView(LineList, inherit_bindings=False):
         if self._wanted:
             text.highlight_regex(re.compile(re.escape(self._wanted), re.IGNORECASE), "bold reverse")
         return text
+
+    def under_cursor(self) -> tuple[str, JsonValue] | None:
+        """Return the place of the value under the cursor, as an expression finds it, and the value; None if empty."""
+        if not self.count():
+            return None
+        row = self.json.rows[self.cursor]
+        section, *positions = row.path
+        keys: list[str | int] = []
+        inside = self.json.sections[section].value
+        for position in positions:
+            keys.append(list(inside)[position] if isinstance(inside, dict) else position)
+            inside = inside[keys[-1]]  # type: ignore[index, call-overload]
+        return place(self.json.sections[section].name, keys), inside
 
     # Folding
 

@@ -73,6 +73,11 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     # What it does
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the widget that the cursor is on."""
+        return self.cursor - self.scroll_offset.y
+
     def lines_changed(self) -> None:
         """Paint what differs; the cursor goes with its key, or stays at its place if that is gone."""
         found = self.find(self._key) if self._key is not None else None

@@ -112,6 +112,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             self._go(position + step)
         return None if job is None else job.id
 
+    @property
+    def cursor_line(self) -> int:
+        """The line of the widget that the cursor is on."""
+        return self._cursor - self._top + self._head
+
     # Reading
 
     def _work(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = True) -> None:
@@ -409,8 +414,10 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         height = self._height
         top = self._top if line is None else position - line
         if not top <= position < top + height:
-            # By half a page: a scroll writes most of the table, so it should be rare.
             half = height // 2
+            # A step scrolls by one row, which the terminal does by itself.
+            if abs(position - self._cursor) == 1:
+                half = height - 1
             top = position - half if position >= top + height else position - height + half + 1
             if abs(position - self._top) > 2 * height:
                 top = position - half

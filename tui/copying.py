@@ -1,0 +1,68 @@
+"""What can be copied where one is: each thing with the letter that chooses it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from data.records import Job, JsonValue, RecipeState, StepRecord, Version
+from tui import output
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One thing to copy."""
+
+    key: str
+    label: str
+    text: str
+
+
+def identity(text: str, label: str = "id") -> Copy:
+    """Return what names the thing under the cursor."""
+    return Copy("i", label, text)
+
+
+def path(text: str) -> Copy:
+    """Return where it is: a step's path, a place in the data, a file."""
+    return Copy("p", "path", text)
+
+
+def command(*words: str) -> Copy:
+    """Return the command line that shows the same."""
+    return Copy("c", "command", shlex.join(words))
+
+
+def value(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> Copy:
+    """Return a thing as JSON, as the command line writes it; a text as it is."""
+    if isinstance(thing, str):
+        return Copy("j", "text", thing)
+    return Copy("j", "JSON", json.dumps(_mapped(thing), ensure_ascii=False, indent=2))
+
+
+def _mapped(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> JsonValue | Mapping[str, JsonValue]:
+    match thing:
+        case Job():
+            return output.job_json(thing)
+        case Version():
+            return output.version_json(thing)
+        case StepRecord():
+            return output.step_json(thing)
+        case RecipeState():
+            return output.recipe_json(thing)
+    return thing
+
+
+def place(section: str, keys: Sequence[str | int]) -> str:
+    """Return a place in the data as an expression finds it: `output.items[0].name`."""
+    parts = [section]
+    for key in keys:
+        if isinstance(key, int):
+            parts.append(f"[{key}]")
+        elif key.isidentifier():
+            parts.append(f".{key}")
+        else:
+            parts.append(f"[{json.dumps(key, ensure_ascii=False)}]")
+    return "".join(parts)
