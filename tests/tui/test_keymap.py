@@ -126,7 +126,7 @@ def test_the_command_tells_the_keys_in_force_and_what_is_wrong(file: Path) -> No
 
 @in_app
 async def test_changed_keys_work_and_are_shown(file: Path) -> None:
-    file.write_text('[keys]\nhistory = "f2"\nengine = ["E", "f9"]\nup = "w"\ndown = "D"\nnone = "x"\n')
+    file.write_text('[keys]\nhistory = "f2"\nengine = ["E", "f9"]\nup = "W"\ndown = "D"\nnone = "x"\n')
     async with running(StubAutomation()) as seen:
         await seen.sees("unknown action 'none'", "F2 versions")
         await seen.press("E")

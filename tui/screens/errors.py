@@ -101,7 +101,7 @@ class ErrorsScreen(DeckScreen):
         group = self._current()
         if group is None:
             return [copying.command("jobdeck", "errors")]
-        return [Copy("m", "message", group.message), Copy("c", "command", command(_jobs(group), Sort()))]
+        return [Copy("m", "message", group.message), Copy("c", "command", command(_jobs(group), Sort()) or "")]
 
 
 def _jobs(group: ErrorGroup) -> JobFilter:
