@@ -258,9 +258,9 @@ class JobdeckApp(OrderedKeys, inherit_bindings=False):
     async def _copy(self, text: str) -> None:
         self.say(f"copied {text} " + await asyncio.to_thread(outside.copy, self, text))
 
-    def edit(self, path: Path) -> str | None:
-        """Open a file in the editor, wait, and return what went wrong, or None."""
-        return outside.edit(self, path)
+    def edit(self, path: Path, line: int | None = None) -> str | None:
+        """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
+        return outside.edit(self, path, line)
 
     def when_painted(self, then: Callable[[], None]) -> None:
         """Call `then` once the terminal has painted what was written so far.
