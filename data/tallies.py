@@ -90,7 +90,7 @@ def hourly(bounds: list[int]) -> Select[Any]:
     failed = func.count().filter(versions.c.status == Status.FAILED)
     return (
         select(hours.c.number, versions.c.recipe_id, func.count(), failed)
-        # With every status named, the index is entered at the first id of each.
+            # With every status named, the index is entered at the first id of each.
         .where(LATEST, versions.c.status.in_(list(Status)), versions.c.job_id >= hours.c.first_id,
                versions.c.job_id < hours.c.past_id)
         .group_by(hours.c.number, versions.c.recipe_id)

@@ -25,8 +25,6 @@ NARROW = 70
 """Columns below which the list has no bars."""
 WIDE = 110
 """Columns from which the list has the triggers too."""
-TOLD = 7
-"""Lines at the most for what is said of the recipe under the cursor."""
 SIZE_UNITS = ("B", "kB", "MB")
 
 _BARS, _NO_BAR = "▁▂▃▄▅▆▇█", "·"
@@ -37,7 +35,7 @@ def heading(width: int) -> str:
     """Return the heading of the list for a width in cells."""
     bars = f"{'LAST 24 HOURS':{HOURS}} " if width >= NARROW else ""
     trigger = f"{'TRIGGER':26} " if width >= WIDE else ""
-    return f"{'RECIPE':18} {'STATE':8} {'REV':>4} {trigger}{bars}RECEIVED, OR WHAT IS WRONG"
+    return f"{'RECIPE':18} {'STATE':8} {'REV':>4} {trigger}{bars}RECEIVED"
 
 
 def recipe_line(state: RecipeState, declared: Declared | None, tally: Tally | None, width: int) -> Text:
@@ -76,20 +74,26 @@ def received_and_failed(tally: Tally) -> tuple[int, int]:
     return sum(hour.received for hour in tally.hours), sum(hour.failed for hour in tally.hours)
 
 
-def recipe_said(state: RecipeState, declared: Declared | None, tally: Tally | None) -> list[Text]:
-    """Return what stands below the list of the recipe under the cursor: what is wrong, trigger, jobs, hours."""
-    lines = [*trigger_lines(state, declared), *tally_lines(tally)]
-    wrong, room = told(state), TOLD - len(lines)
-    if len(wrong) > room:
+def recipe_said(state: RecipeState, declared: Declared | None, tally: Tally | None, most: int) -> list[Text]:
+    """Return what stands below the list of the recipe under the cursor, `most` lines at the most.
+
+    What is wrong comes first, then trigger, jobs, hours.
+    """
+    trigger = trigger_line(state, declared)
+    if declared is not None and declared.warnings:
+        trigger.append(f"{DOT}{count(declared.warnings, 'warning')}: Enter tells", style="yellow")
+    lines = [trigger, *tally_lines(tally)]
+    wrong, room = told(state), max(most - len(lines), 1)
+    if len(wrong) > room > 1:
         more = f"… {len(wrong) - room + 1} more: Enter opens its page"
         wrong = [*wrong[: room - 1], Text(more, style="red")]
-    return [*wrong, *lines]
+    return [*wrong[:room], *lines][:most]
 
 
-def trigger_lines(state: RecipeState, declared: Declared | None) -> list[Text]:
-    """Return the line of a recipe's trigger: its name, its last poll and its next one, warnings of its file."""
+def trigger_line(state: RecipeState, declared: Declared | None) -> Text:
+    """Return the line of a recipe's trigger: its name, its last poll and its next one."""
     if declared is None:
-        return [Text("trigger: no valid revision tells it", style="dim")]
+        return Text("trigger: no valid revision tells it", style="dim")
     parts = [f"trigger {safe(declared.trigger)}"]
     if declared.polled:
         parts.append(f"last poll {_time(state.polled_at)}" if state.polled_at else "not polled yet")
@@ -97,10 +101,7 @@ def trigger_lines(state: RecipeState, declared: Declared | None) -> list[Text]:
             parts.append("no next poll: it is stopped")
         elif state.next_poll_at is not None:
             parts.append(f"next {_time(state.next_poll_at)}")
-    text = Text(DOT.join(parts))
-    if declared.warnings:
-        text.append(f"{DOT}{count(declared.warnings, 'warning')}: Enter tells", style="yellow")
-    return [text]
+    return Text(DOT.join(parts))
 
 
 def tally_lines(tally: Tally | None) -> list[Text]:
@@ -115,7 +116,7 @@ def tally_lines(tally: Tally | None) -> list[Text]:
     last = f"last 24 hours: {received:,} received, {failed:,} failed"
     busiest = max(tally.hours, key=lambda hour: hour.received, default=None)
     if busiest is not None and busiest.received:
-        last += f"{DOT}most at {busiest.began.astimezone():%H:%M}: {busiest.received:,}"
+        last += f"{DOT}most from {busiest.began.astimezone():%H:%M}: {busiest.received:,}"
     if tally.looked_at is not None:
         last += f"{DOT}only the newest {tally.looked_at:,} jobs of all recipes looked at"
     return [text, Text(last)]

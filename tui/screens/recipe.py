@@ -16,7 +16,7 @@ from data.records import RecipeState, Revision, Tally
 from tui.actions import bindings
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import COVERAGE_HEADING, coverage_line, recipe_facts, ways_rows
-from tui.recipe_lines import REVISIONS_HEADING, revision_rows, tally_lines, trigger_lines
+from tui.recipe_lines import REVISIONS_HEADING, revision_rows, tally_lines, trigger_line
 from tui.screens.base import DeckScreen
 from tui.screens.revision import RecipeDiffScreen, RevisionScreen
 from tui.text import safe
@@ -114,7 +114,7 @@ class RecipeScreen(DeckScreen):
 
     def _show_facts(self, state: RecipeState) -> None:
         lines = recipe_facts(state, self._coverage.warnings if self._coverage else ())[:TOLD]
-        lines += [*trigger_lines(state, self._declared), *tally_lines(self._tally)]
+        lines += [trigger_line(state, self._declared), *tally_lines(self._tally)]
         if self._coverage is not None:
             lines.append(coverage_line(self._coverage))
         if self.app.size.height < SHORT:

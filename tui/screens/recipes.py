@@ -17,6 +17,8 @@ from tui.screens.recipe import RecipeScreen, start_or_stop
 from tui.widgets.bars import Bar
 from tui.widgets.lines import BAR, LineList, TextLines
 
+TOLD = 7
+"""Lines at the most for what is said of the recipe under the cursor, and never more than a third of the screen."""
 NONE = "No recipe yet. Ctrl+Q quits; `jobdeck init` then writes a first one."
 
 
@@ -69,9 +71,10 @@ class RecipesScreen(DeckScreen):
 
     def _show_told(self) -> None:
         state = self._current()
-        lines = (
-            recipe_said(state, self._declared.get(state.name), self._tallies.get(state.id)) if state is not None else []
-        )
+        lines: list[Text] = []
+        if state is not None:
+            most = min(TOLD, self.app.size.height // 3)
+            lines = recipe_said(state, self._declared.get(state.name), self._tallies.get(state.id), most)
         for line in lines:
             line.truncate(max(self.app.size.width, 1), overflow="ellipsis")
         self.query_one("#told", Bar).show(Text("\n").join(lines))
