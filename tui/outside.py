@@ -58,15 +58,19 @@ def _run_editor(path: Path, line: int | None) -> str | None:
         return f"the editor {wanted!r} does not start: {error}; set VISUAL or EDITOR"
     finally:
         signal.signal(signal.SIGINT, before)
-    return f"the editor {wanted!r} ended with status {status}" if status else None
+    return f"the editor {_name(wanted)} ended with status {status}" if status else None
 
 
 def editor_command(wanted: str, path: Path, line: int | None) -> list[str]:
     """Return the words that start an editor on a file, at a line where it is known how; raises ValueError."""
     words = shlex.split(wanted)
     # Debian's vim is vim.basic, vim.tiny, …
-    name = Path(words[0]).name.split(".")[0] if words else ""
-    return [*words, *_AT.get(name, _beginning)(str(path), line)] if line else [*words, str(path)]
+    at = _AT.get(_name(wanted).split(".")[0], _beginning)
+    return [*words, *at(str(path), line)] if line else [*words, str(path)]
+
+
+def _name(wanted: str) -> str:
+    return Path(next(iter(shlex.split(wanted)), "")).name
 
 
 def _beginning(path: str, line: int) -> list[str]:

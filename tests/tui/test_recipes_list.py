@@ -38,13 +38,14 @@ def test_a_bar_is_full_in_the_busiest_hour_and_one_job_is_more_than_none() -> No
 
 def test_bars_have_a_stand_in_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tui.recipe_lines, "unicode_output", lambda: False)
-    assert bars(hours(0, 1, 50, 100)).plain == ".:*@"
+    assert bars(hours(0, 1, 50, 100)).plain == ".:+@"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
 def test_a_line_says_what_came_and_what_failed_in_words(width: int) -> None:
     line = recipe_line(SYNC, POLLED, tally(30, failed=3), width).plain
-    assert line.startswith("sync") and "started    r3" in line
+    assert line.startswith("sync")
+    assert "started    r3" in line
     assert line.endswith("349, 3 failed")
     assert ("sql.new_or_updated" in line) == (width >= 110)
     assert line.index("349") == heading(width).index("RECEIVED")
@@ -70,15 +71,15 @@ def test_what_is_wrong_comes_first_and_leaves_room_for_the_rest() -> None:
     assert lines[3] == "… 7 more: Enter opens its page"
     assert lines[4].startswith("trigger sql.new_or_updated · last poll 2026-05-04 ")
     assert len(lines) == 7
-    assert [line.plain for line in recipe_said(broken, POLLED, None, 3)][0] == lines[0]
-    assert len(recipe_said(broken, POLLED, None, 3)) == 3
+    short = recipe_said(broken, POLLED, None, 3)
+    assert (short[0].plain, len(short)) == (lines[0], 3)
 
 
 def test_what_nobody_polls_has_no_poll() -> None:
     assert recipe_said(SYNC, Declared("manual.event", False, 0), None, 7)[0].plain == "trigger manual.event"
 
 
-@pytest.mark.parametrize(("text", "told"), [("", "0 B"), ("é", "2 B"), ("a" * 1500, "1.5 kB"), ("a" * 2_000_000, "2.0 MB")])
+@pytest.mark.parametrize(("text", "told"), [("", "0 B"), ("é", "2 B"), ("a" * 1500, "1.5 kB")])
 def test_a_size_is_in_the_unit_that_fits(text: str, told: str) -> None:
     assert size(text) == told
 
