@@ -30,6 +30,7 @@ from core.layout import laid_out
 from core.library import Library
 from core.lock import FILE as LOCK_FILE
 from core.lock import holder
+from core.overview import Overview
 from core.planning import Planner
 from core.rehearsing import Rehearsing
 from core.reruns import WHOLE, How, Plan, Rerun, Selection
@@ -116,6 +117,8 @@ class Automation:
     """Failed versions by the group of their error, and notes on groups."""
     audit: Audit
     """Who did what, when, why."""
+    overview: Overview
+    """What the recipes' screens show of each: trigger, jobs by status and hour, changes by revision."""
 
     def __init__(self, workspace: Path) -> None:
         """Open the workspace's store, migrating an older one; raises WorkspaceError or StoreError."""
@@ -131,6 +134,7 @@ class Automation:
         self.rehearsing = Rehearsing(workspace, self.settings, self._database, self._library, self.comparing)
         self.failures = Failures(self._database, self._write)
         self.audit = Audit(self._database)
+        self.overview = Overview(self._database, self._library)
         self._watching = threading.Lock()
 
     def close(self) -> None:

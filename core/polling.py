@@ -10,7 +10,6 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import Any
 
-from core.connectors.declare import Feed, Schedule, Watcher
 from core.errors import JobdeckError, StoreError
 from core.library import Loaded, Write
 from core.triggers import Poller, Source, next_poll
@@ -48,7 +47,7 @@ class Polling:
 
     def tick(self, loaded: Mapping[int, Loaded], now: dt.datetime) -> None:
         """Begin the polls that are due; forget recipes that are no longer started."""
-        polled = {id: one for id, one in loaded.items() if one.state.started and polls(one)}
+        polled = {id: one for id, one in loaded.items() if _wanted(one)}
         for id in [id for id in self._turns if id not in polled]:
             if self._idle(self._turns[id]):
                 del self._turns[id]
@@ -63,7 +62,7 @@ class Polling:
 
     def once(self, loaded: Mapping[int, Loaded], now: dt.datetime) -> None:
         """Poll every started trigger once, whenever it would be due, and return when all have answered."""
-        turns = [(self._turn(id, one, now), one) for id, one in loaded.items() if one.state.started and polls(one)]
+        turns = [(self._turn(id, one, now), one) for id, one in loaded.items() if _wanted(one)]
         for turn, one in turns:
             turn.under_way = self._pool.submit(self._poll, turn, one)
         wait_for([turn.under_way for turn, _ in turns if turn.under_way])
@@ -141,6 +140,5 @@ def _failing_until(state: RecipeState, loaded: Loaded, now: dt.datetime) -> dt.d
     return min(state.next_poll_at, now + _longest(loaded)) if loaded.revision.stored_at <= state.polled_at else None
 
 
-def polls(loaded: Loaded) -> bool:
-    """Return whether a recipe's trigger is one that is polled."""
-    return isinstance(loaded.recipe.trigger.declared.source, Watcher | Feed | Schedule)
+def _wanted(loaded: Loaded) -> bool:
+    return loaded.state.started and loaded.recipe.trigger.polled

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from core.connectors.declare import Action, Trigger
+from core.connectors.declare import Action, Feed, Schedule, Trigger, Watcher
 from core.expressions import Condition, Template, Value
 from data.records import Problem
 from data.states import Status
@@ -152,6 +152,11 @@ class Started:
     when: Condition | None
     place: tuple[int, int] = (1, 1)
     """Line and column of `since`, or of the trigger where it has none."""
+
+    @property
+    def polled(self) -> bool:
+        """Whether the engine looks for its events, by a poll or by the clock."""
+        return isinstance(self.declared.source, Watcher | Feed | Schedule)
 
 
 @dataclass(frozen=True)

@@ -317,6 +317,28 @@ class RecipeState:
 
 
 @dataclass(frozen=True, slots=True)
+class Hour:
+    """What a recipe received in one hour."""
+
+    began: dt.datetime
+    received: int
+    failed: int
+    """How many of them have failed, as they stand now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many jobs a recipe has, and received of late."""
+
+    statuses: Mapping[Status, int]
+    """How many jobs have each status; statuses that none has are left out."""
+    hours: tuple[Hour, ...]
+    """The last hours, the oldest first, the one under way at the end."""
+    looked_at: int | None
+    """How many jobs, the newest of all recipes, were looked at for the hours where that is not all; else None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """A valid state of a recipe's file, stored whole."""
 

@@ -32,6 +32,7 @@ class Action:
 LISTS = ("report", "lines")
 JOBS = ("report", "detail", "history")
 RECIPES = ("recipes", "recipe")
+DIFFS = ("diff", "recipe_diff")
 BATCHES = ("activity", "batch")
 
 ACTIONS: tuple[Action, ...] = (
@@ -42,6 +43,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("history", ("H",), "versions of the job", ("report", "detail"), "versions"),
     Action("diff", ("d",), "compare the latest version with the last good one", ("detail",), "diff"),
     Action("diff_mark", ("d",), "mark this version; on another one, compare the two", ("history",), "diff"),
+    Action("diff_revision", ("d",), "mark this revision; on another one, compare the two", ("recipe",), "diff"),
+    Action("diff_before", ("d",), "compare with the revision before", ("revision",), "diff"),
     Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),
     Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", (*RECIPES, "report", "detail"), "edit recipe"),
     Action("cancel", ("x",), "cancel: the marked jobs, or this one", ("report", "detail"), "cancel"),
@@ -50,7 +53,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
-    Action("recipe_run", ("a",), "start or stop the recipe", ("recipes",), "start/stop"),
+    Action("recipe_run", ("a",), "start or stop the recipe", RECIPES, "start/stop"),
     # Bulk reruns
     Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
     Action("cancel_batch", ("x",), "cancel what has not begun of the bulk rerun", BATCHES, "cancel"),
@@ -95,8 +98,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("search_next", ("n",), "the next place found", ("json",)),
     Action("search_previous", ("N",), "the place found before", ("json",)),
     # Differences
-    Action("next_difference", ("n",), "the next difference", ("diff",), "next"),
-    Action("previous_difference", ("N",), "the difference before", ("diff",), "previous"),
+    Action("next_difference", ("n",), "the next difference", DIFFS, "next"),
+    Action("previous_difference", ("N",), "the difference before", DIFFS, "previous"),
     # Folding
     Action("expand", ("l", "right"), "open what is folded", ("tree", "json")),
     Action("collapse", ("h", "left"), "fold, or go to what it is in", ("tree", "json")),

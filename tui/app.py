@@ -288,9 +288,9 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         way = await asyncio.to_thread(clipboard.copy, text, self.put_raw, folder)
         self.say(f"copied {_named(text)} {way}")
 
-    def edit(self, path: Path) -> str | None:
-        """Open a file in the editor, wait, and return what went wrong, or None."""
-        return outside.edit(self, path)
+    def edit(self, path: Path, line: int | None = None) -> str | None:
+        """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
+        return outside.edit(self, path, line)
 
 
 def _named(text: str) -> str:

@@ -37,8 +37,8 @@ class Deck(Protocol):
     def copy(self, text: str) -> None:
         """Put `text` on the clipboard and say which way it went."""
 
-    def edit(self, path: Path) -> str | None:
-        """Open a file in the editor, wait, and return what went wrong, or None."""
+    def edit(self, path: Path, line: int | None = None) -> str | None:
+        """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
 
     def when_painted(self, then: Callable[[], None]) -> None:
         """Call `then` once the terminal has painted what was written so far."""

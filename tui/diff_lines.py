@@ -171,6 +171,11 @@ def lines(diff: Diff, width: int | None = None, *, wide: bool = False, all: bool
     return [row_text(row, width, wide, folded=False) for row in folding.rows(width or WIDE, wide)]
 
 
+def text_rows(unified: Sequence[str], wide: bool) -> list[Row]:
+    """Return the rows of a unified diff of texts, without its head; `wide`: side by side."""
+    return list(_side_by_side(unified[2:], ()) if wide else _as_it_is(unified[2:], ()))
+
+
 def row_text(row: Row, width: int | None, wide: bool, folded: bool) -> Text:
     """Return a line, cut at a width in cells; one that is folded ends with an ellipsis."""
     style = _STYLES.get(row.mark, "")

@@ -182,20 +182,11 @@ def version_line(version: Version, width: int) -> Text:
 HISTORY_HEADING = f"{'ver':>6} {'status':13}{'rev':>5}  {'ran':19}  {'took':>8}  mode, by whom, note, error"
 
 
-def recipe_lines(state: RecipeState) -> tuple[Text, list[Text]]:
-    """Return a recipe's line, and what is to be said of its file and its trigger."""
-    revision = "  -" if state.revision is None else f"r{state.revision}"
-    line = Text.assemble((f"{safe(state.name, 30):30} ", "bold"), _padded(_running(state), 9), f"{revision:>5}  ")
-    told = _told(state)
-    line.append_text(told[0].copy() if told else Text("ok", style="green"))
-    return line, told
-
-
 def recipe_facts(state: RecipeState, warnings: Iterable[Problem]) -> list[Text]:
     """Return what stands above a recipe's coverage: state, what is wrong, and warnings on its last valid revision."""
     revision = "never valid" if state.revision is None else f"r{state.revision}"
-    head = Text.assemble((safe(state.name), "bold"), DOT, _running(state), f"{DOT}{revision}")
-    return [head, *_told(state), *(Text(safe(str(one)), style="yellow") for one in warnings)]
+    head = Text.assemble((safe(state.name), "bold"), DOT, running(state), f"{DOT}{revision}")
+    return [head, *told(state), *(Text(safe(str(one)), style="yellow") for one in warnings)]
 
 
 def coverage_line(coverage: Coverage) -> Text:
@@ -223,21 +214,23 @@ def _way(way: Covered) -> Text:
     return Text.assemble(place, f" {f'{way.kind} {way.outcome}':16} ", runs, f"  {job:>10}  ", safe(way.says))
 
 
-def _running(state: RecipeState) -> Text:
+def running(state: RecipeState) -> Text:
+    """Return whether a recipe takes events, in a word."""
     return Text("started", style="green") if state.started else Text("stopped", style="yellow")
 
 
-def _told(state: RecipeState) -> list[Text]:
+def told(state: RecipeState) -> list[Text]:
+    """Return what is to be said of a recipe's file and its trigger, nothing where all is well."""
     keeps = f"r{state.revision} keeps running" if state.revision is not None else "it never ran"
-    told = []
+    lines = []
     if not state.present:
-        told.append(Text(f"its file is gone; {keeps}", style="red"))
+        lines.append(Text(f"its file is gone; {keeps}", style="red"))
     for number, problem in enumerate(state.problems):
         ahead = f"broken at {problem.line}:{problem.column} — {keeps}: " if number == 0 else f"{safe(str(problem))}"
-        told.append(Text(ahead + (safe(problem.message) if number == 0 else ""), style="red"))
+        lines.append(Text(ahead + (safe(problem.message) if number == 0 else ""), style="red"))
     if state.warning:
-        told.append(Text(f"warning: {safe(state.warning)}", style="yellow"))
-    return told
+        lines.append(Text(f"warning: {safe(state.warning)}", style="yellow"))
+    return lines
 
 
 def notice(states: Iterable[RecipeState]) -> str:

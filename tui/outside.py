@@ -6,30 +6,64 @@ import os
 import shlex
 import signal
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from textual.app import App, SuspendNotSupported
 
 
-def edit(app: App[Any], path: Path) -> str | None:
-    """Open a file in $VISUAL or $EDITOR, or vi, and wait for it; return what went wrong, or None."""
+def edit(app: App[Any], path: Path, line: int | None = None) -> str | None:
+    """Open a file in $VISUAL or $EDITOR, or vi, and wait for it; return what went wrong, or None.
+
+    With a line it opens there, in an editor known to take one.
+    """
     try:
         with app.suspend():
             # An error that left this block would leave the terminal half restored.
-            return _run_editor(path)
+            return _run_editor(path, line)
     except SuspendNotSupported:
         return f"this terminal cannot be left for an editor; edit {path} elsewhere"
 
 
-def _run_editor(path: Path) -> str | None:
+def _run_editor(path: Path, line: int | None) -> str | None:
     wanted = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     # A Ctrl+C meant for the editor reaches this process too. A handler, because an ignored signal would be inherited.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        status = subprocess.run([*shlex.split(wanted), str(path)]).returncode
+        status = subprocess.run(editor_command(wanted, path, line)).returncode
     except (OSError, ValueError) as error:
         return f"the editor {wanted!r} does not start: {error}; set VISUAL or EDITOR"
     finally:
         signal.signal(signal.SIGINT, before)
-    return f"the editor {wanted!r} ended with status {status}" if status else None
+    return f"the editor {_name(wanted)} ended with status {status}" if status else None
+
+
+def editor_command(wanted: str, path: Path, line: int | None) -> list[str]:
+    """Return the words that start an editor on a file, at a line where it is known how; raises ValueError."""
+    words = shlex.split(wanted)
+    # Debian's vim is vim.basic, vim.tiny, …
+    at = _AT.get(_name(wanted).split(".")[0], _beginning)
+    return [*words, *at(str(path), line)] if line else [*words, str(path)]
+
+
+def _name(wanted: str) -> str:
+    return Path(next(iter(shlex.split(wanted)), "")).name
+
+
+def _beginning(path: str, line: int) -> list[str]:
+    return [path]
+
+
+def _plus(path: str, line: int) -> list[str]:
+    return [f"+{line}", path]
+
+
+def _goto(path: str, line: int) -> list[str]:
+    return ["--goto", f"{path}:{line}"]
+
+
+_AT: Mapping[str, Callable[[str, int], list[str]]] = {
+    "vi": _plus, "vim": _plus, "nvim": _plus, "nano": _plus, "emacs": _plus, "emacsclient": _plus,
+    "code": _goto, "codium": _goto,
+}  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +18,8 @@ from core.automation import EngineState
 from data.records import ErrorGroup, ErrorNote
 from data.states import Status, StepStatus
 from tui.screens.batch import BatchScreen
+from tui.screens.recipe import RecipeScreen
+from tui.screens.revision import RecipeDiffScreen, RevisionScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 
@@ -150,4 +153,46 @@ def test_detail_of_a_job_whose_object_went_on(
 ) -> None:
     automation.kin = (815, 809, BEGAN + dt.timedelta(hours=1))
     opened = shown(lambda app: app.open_job(812), "tell log.write", "new_or_updated", "key:g", ">   newer job")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_recipes(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    polled = {"polled_at": BEGAN, "next_poll_at": BEGAN + dt.timedelta(seconds=30)}
+    automation.recipe_states[0] = dataclasses.replace(automation.recipe_states[0], **polled)
+    opened = shown(lambda app: app.action_screen_recipes(), "349, 3 failed", "most from", "a start/stop")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_recipes_one_of_them_broken(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.broken()
+    opened = shown(lambda app: app.action_screen_recipes(), "349 jobs", "r3 keeps running", "sync.yaml is broken")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_no_recipes(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    automation.recipe_states = []
+    opened = shown(lambda app: app.action_screen_recipes(), "No recipe yet", "(a start/stop)")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_a_recipe(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(
+        lambda app: app.push_screen(RecipeScreen("sync")), "branch else", "349 jobs", "key:tab", "key:d", "r3 is marked"
+    )
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_two_revisions_compared(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(lambda app: app.push_screen(RecipeDiffScreen("sync", 1, 3)), "[b]Acme[/b]", "n next", "key:n")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
+@SIZES
+def test_a_revision(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
+    opened = shown(lambda app: app.push_screen(RevisionScreen(automation.revised[-1])), "^[[2J", "(d diff)")
     assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)

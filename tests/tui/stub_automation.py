@@ -16,10 +16,13 @@ from core.automation import EngineState
 from core.coverage import Coverage, Covered
 from core.diff import Diff, Place, Side, compare
 from core.errors import NotFound, Refused
+from core.overview import Declared, RecipeChange
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
+from core.textdiff import unified
 from data.records import (
     Error,
     ErrorGroup,
+    Hour,
     Job,
     JobDetail,
     Link,
@@ -28,6 +31,7 @@ from data.records import (
     Refusal,
     Revision,
     StepRecord,
+    Tally,
     Version,
 )
 from data.states import Status, StepStatus
@@ -39,6 +43,20 @@ def step(path: str, id: str, status: StepStatus, action: str | None = None, **mo
     """Return a step record."""
     more.setdefault("kind", "action" if action else "")
     return StepRecord(path=path, id=id, status=status, action=action, has_input="input" in more, **more)
+
+
+def revision(number: int, text: str) -> Revision:
+    """Return a revision of the recipe."""
+    return Revision(number, "sync", number, text, BEGAN + dt.timedelta(days=number))
+
+
+def tally(received: int, failed: int = 0) -> Tally:
+    """Return the tally of a recipe whose busiest hour brought so many jobs, and the one before it the failed ones."""
+    numbers = [received * hour // 23 for hour in range(24)]
+    began = [BEGAN.replace(minute=0, second=0) + dt.timedelta(hours=hour) for hour in range(24)]
+    hours = tuple(Hour(*one, failed if at == 22 else 0) for at, one in enumerate(zip(began, numbers, strict=True)))
+    statuses = {Status.SUCCEEDED: sum(numbers) - failed, Status.FAILED: failed}
+    return Tally({status: number for status, number in statuses.items() if number}, hours, None)
 
 
 FAILED_STEPS = (
@@ -82,6 +100,11 @@ class StubAutomation:
         ]
         self.asked: list[Any] = []
         self.path = Path("sync.yaml")
+        self.declarations = {"sync": Declared("sql.new_or_updated", True, 1),
+                             "tidy": Declared("manual.event", False, 0)}
+        self.tallied = {1: tally(30, failed=3), 2: tally(0)}
+        self.revised = [revision(3, "steps:\n  - find: [b]Acme[/b]\n  - stop\n"), revision(2, "steps:\n  - find\n"),
+                        revision(1, "steps: \x1b[2J\n")]
         self.batches = StubBatches()
         self.settings = SimpleNamespace(rerun=SimpleNamespace(note_above=20, type_count_above=100))
         self.workspace = Path(os.devnull)
@@ -137,6 +160,23 @@ class StubAutomation:
     @property
     def trials(self) -> StubAutomation:
         return self
+
+    @property
+    def overview(self) -> StubAutomation:
+        return self
+
+    def declared(self) -> dict[str, Declared]:
+        return self.declarations
+
+    def tallies(self) -> dict[int, Tally]:
+        return self.tallied
+
+    def revisions(self, name: str) -> list[Revision]:
+        return self.revised
+
+    def compared(self, name: str, old: int, new: int) -> RecipeChange:
+        numbered = {one.number: one for one in self.revised}
+        return RecipeChange(numbered[old], numbered[new], unified(numbered[old], numbered[new]))
 
     def coverage(self, name: str) -> Coverage:
         warning = Problem("recipes/sync.yaml", 9, 3, "steps.create is null here", warning=True)

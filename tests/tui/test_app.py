@@ -39,6 +39,7 @@ from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.recipes import RecipesScreen
+from tui.screens.revision import RecipeDiffScreen, RevisionScreen
 from tui.screens.views import ViewsScreen
 from tui.widgets.diff_view import DiffView
 from tui.widgets.json_view import JsonView
@@ -60,7 +61,8 @@ def automation() -> StubAutomation:
     ("place", "owner"),
     [
         ("global", JobdeckApp), ("screen", DeckScreen), ("detail", DetailScreen), ("history", HistoryScreen),
-        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("errors", ErrorsScreen),
+        ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("revision", RevisionScreen),
+        ("recipe_diff", RecipeDiffScreen), ("errors", ErrorsScreen),
         ("activity", ActivityScreen), ("batch", BatchScreen), ("tree", StepTree), ("json", JsonView),
         ("lines", JsonView), ("columns", ColumnsScreen), ("views", ViewsScreen),
     ],

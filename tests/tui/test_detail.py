@@ -190,8 +190,10 @@ async def test_the_recipe_is_edited_and_the_first_problem_or_the_new_revision_to
     automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edits: list[Callable[[], None]] = [automation.broken]
+    lines: list[int | None] = []
 
-    def edit(app: object, path: Path) -> str | None:
+    def edit(app: object, path: Path, line: int | None) -> str | None:
+        lines.append(line)
         edits.pop()()
         return None
 
@@ -199,7 +201,7 @@ async def test_the_recipe_is_edited_and_the_first_problem_or_the_new_revision_to
     async with running(automation) as seen:
         await opened(seen)
         await seen.press("e")
-        await seen.sees('recipes/sync.yaml:12:5: unknown key "actoin"')
+        await seen.sees('sync is broken at line 12, column 5; e opens it there: unknown key "actoin"')
         await seen.sees( "sync.yaml is broken at 12:5 — r3 keeps running")
 
         def mend() -> None:
@@ -210,6 +212,7 @@ async def test_the_recipe_is_edited_and_the_first_problem_or_the_new_revision_to
         await seen.press("e")
         await seen.sees("sync: r4 stored; r reruns with it")
         await seen.sees_not("is broken")
+        assert lines == [None, 12]
 
 
 @in_app

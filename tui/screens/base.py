@@ -321,17 +321,20 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         self.show_footer()
 
     async def edit_recipe(self, name: str) -> None:
-        """Edit a recipe's file, check it, and say what became of it; only from a worker."""
+        """Edit a recipe's file, at its first error if it has one, and say what became of it; only from a worker."""
         before = await self._state(name)
         path = await self.read(self.deck.automation.recipe_path, name)
-        wrong = self.deck.edit(path)
-        if wrong:
-            self.deck.say(wrong, error=True)
-            return
+        wrong = self.deck.edit(path, before.problems[0].line if before and before.problems else None)
         after = await self._state(name)
-        said = edited(name, before, after)
+        said = edited(name, before, after, "r reruns with it" if self._reruns() else "")
+        if wrong:
+            # It may have saved all the same.
+            said = Said(wrong if _file(after) == _file(before) else f"{wrong}; {said.text}", error=True)
         self.deck.say(said.text, said.error)
         await self.reload()
+
+    def _reruns(self) -> bool:
+        return any(action.id == "rerun" for action in actions(self.WHERE))
 
     async def _state(self, name: str) -> RecipeState | None:
         # Reading all recipes is what reads the files and stores a changed one.
@@ -347,12 +350,19 @@ def _why_none(refused: Sequence[Refusal]) -> str:
     return refused[0].message + more
 
 
-def edited(name: str, before: RecipeState | None, after: RecipeState | None) -> Said:
-    """Return what to say after a recipe's file was edited."""
+def edited(name: str, before: RecipeState | None, after: RecipeState | None, then: str) -> Said:
+    """Return what to say after a recipe's file was edited; `then` is what can be done with a new revision."""
     if after is None or not after.present:
         return Said(f"{name}: the recipe's file is gone; e writes it anew", error=True)
     if after.problems:
-        return Said(f"{after.problems[0]} — e edits again", error=True)
+        first = after.problems[0]
+        more = f" (and {len(after.problems) - 1} more)" if len(after.problems) > 1 else ""
+        place = f"line {first.line}, column {first.column}"
+        return Said(f"{name} is broken at {place}; e opens it there{more}: {first.message}", error=True)
     if before is not None and before.revision == after.revision:
-        return Said(f"{name} is unchanged: r{after.revision}")
-    return Said(f"{name}: r{after.revision} stored; r reruns with it")
+        return Said(f"{name} is {'again' if before.problems else 'unchanged:'} r{after.revision}")
+    return Said("; ".join(part for part in (f"{name}: r{after.revision} stored", then) if part))
+
+
+def _file(state: RecipeState | None) -> object:
+    return state and (state.revision, state.problems, state.present)

@@ -1,28 +1,28 @@
-"""The recipes: which run, which file is broken and where, which trigger fails; start, stop, edit."""
+"""The recipes: which run, which file is broken and where, what they received of late; start, stop, edit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.text import Text
+from textual import events
 from textual.widget import Widget
 
-from core.automation import actor
-from data.records import RecipeState
+from core.overview import Declared
+from data.records import RecipeState, Tally
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy
-from tui.dialogs import CONFIRM, Choice
-from tui.facts import recipe_lines
+from tui.recipe_lines import heading, recipe_line, recipe_said
 from tui.screens.base import DeckScreen
-from tui.screens.recipe import RecipeScreen, recipe_copies
-from tui.text import safe
+from tui.screens.recipe import RecipeScreen, recipe_copies, start_or_stop
 from tui.widgets.bars import Bar
-from tui.widgets.lines import LineList, TextLines
+from tui.widgets.lines import BAR, LineList, TextLines
 from tui.wrapping import rows
 
-TOLD = 6
-"""Rows at the most for what is to be said of the recipe under the cursor."""
+TOLD = 7
+"""Lines at the most for what is said of the recipe under the cursor, and never more than a third of the screen."""
+NONE = "No recipe yet. Ctrl+Q quits; `jobdeck init` then writes a first one."
 
 
 class RecipesScreen(DeckScreen):
@@ -34,20 +34,39 @@ class RecipesScreen(DeckScreen):
     def __init__(self) -> None:
         super().__init__()
         self._states: dict[str, RecipeState] = {}
+        self._declared: Mapping[str, Declared] = {}
+        self._tallies: Mapping[int, Tally] = {}
 
     def body(self) -> Iterable[Widget]:
+        yield Bar(id="heading")
         yield TextLines(self._open)
         yield Bar(id="told")
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one(TextLines))
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Show what the width has room for."""
+        self.query_one("#heading", Bar).show(Text(" " * BAR + heading(event.size.width), style="underline"))
+        if self._states:
+            self._show()
+
     async def reload(self) -> None:
-        """Read the recipes anew."""
-        states = await self.read(self.deck.automation.recipes)
-        self._states = {state.name: state for state in states}
-        rows = [(state.name, recipe_lines(state)[0]) for state in states]
-        self.query_one(TextLines).show(rows or [(None, Text("no recipe yet: `jobdeck init` writes a first one"))])
+        """Read the recipes anew, then their jobs: counting takes longer the more there are."""
+        automation = self.deck.automation
+        self._states = {state.name: state for state in await self.read(automation.recipes)}
+        self._declared = await self.read(automation.overview.declared)
+        self._show()
+        self._tallies = await self.read(automation.overview.tallies)
+        self._show()
+
+    def _show(self) -> None:
+        width = self.app.size.width
+        rows = [
+            (name, recipe_line(state, self._declared.get(name), self._tallies.get(state.id), width))
+            for name, state in self._states.items()
+        ]
+        self.query_one(TextLines).show(rows or [(None, Text(NONE))])
         self._show_told()
 
     def _current(self) -> RecipeState | None:
@@ -55,8 +74,12 @@ class RecipesScreen(DeckScreen):
 
     def _show_told(self) -> None:
         state = self._current()
-        lines = recipe_lines(state)[1] if state else []
-        self.query_one("#told", Bar).show(Text("\n").join(rows(lines, self.app.size.width, TOLD, ": Enter")))
+        lines: list[Text] = []
+        if state is not None:
+            most = min(TOLD, self.app.size.height // 3)
+            said = recipe_said(state, self._declared.get(state.name), self._tallies.get(state.id), most)
+            lines = rows(said, self.app.size.width, most, ": Enter")
+        self.query_one("#told", Bar).show(Text("\n").join(lines))
         self.show_footer()
 
     def on_line_list_moved(self, event: LineList.Moved) -> None:
@@ -80,23 +103,14 @@ class RecipesScreen(DeckScreen):
 
     def action_edit(self) -> None:
         """Edit the recipe under the cursor."""
-        state = self._current()
-        if state is not None:
+        if (state := self._current()) is None:
+            self.deck.say(self.blocked("edit") or "", error=True)
+        else:
             self.act(self.edit_recipe(state.name))
 
     def action_recipe_run(self) -> None:
         """Ask, and start or stop the recipe under the cursor."""
-        state = self._current()
-        if state is not None:
-            self.act(self._run(state))
-
-    async def _run(self, state: RecipeState) -> None:
-        automation = self.deck.automation
-        verb, change = ("stop", automation.stop_recipe) if state.started else ("start", automation.start_recipe)
-        effect = "takes no new events; its queued jobs and its reruns run" if state.started else "takes events"
-        line = Text.assemble((f"{verb.capitalize()} {safe(state.name)}: ", "bold"), f"it then {effect}")
-        if await self.ask([line], Choice(CONFIRM, verb)) is None:
-            return
-        await self.read(change, state.name, by=actor())
-        self.deck.say(f"{state.name} is {'stopped' if state.started else 'started'}")
-        await self.reload()
+        if (state := self._current()) is None:
+            self.deck.say(self.blocked("recipe_run") or "", error=True)
+        else:
+            self.act(start_or_stop(self, state))

@@ -45,9 +45,9 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             """The list."""
             return self.lines
 
-    def __init__(self, opened: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, opened: Callable[[], None] = lambda: None, id: str | None = None) -> None:
         """`opened` is called at once when Enter is pressed on a line, so that the next key goes where that leads."""
-        super().__init__()
+        super().__init__(id=id)
         self._opened = opened
         self.cursor = 0
         self._key: Hashable = None
@@ -204,8 +204,8 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 class TextLines(LineList):
     """A list whose lines are given whole, each with its key."""
 
-    def __init__(self, opened: Callable[[], None] = lambda: None) -> None:
-        super().__init__(opened)
+    def __init__(self, opened: Callable[[], None] = lambda: None, id: str | None = None) -> None:
+        super().__init__(opened, id)
         self._rows: Sequence[tuple[Hashable, Text]] = ()
 
     def show(self, rows: Sequence[tuple[Hashable, Text]]) -> None:
