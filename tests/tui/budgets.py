@@ -11,7 +11,7 @@ BYTES = {
     "a page": 1_500,
     "the end, the top": 1_600,
     "a mark": 100,
-    "a message": 100,
+    "a message": 200,
     "another pane": 200,
     "a job and back": 5_000,
     "nothing, 1.5 s": 0,
