@@ -252,6 +252,22 @@ class Automation:
         if path not in doubted or not self._write(settle):
             raise Refused("not_in_doubt", f"step {path} of job {job_id} is not in doubt: {', '.join(doubted)} is")
 
+    # Secrets
+
+    def reveal(self, job_id: int, version: int, path: str | None, *, by: str) -> None:
+        """Put down in the audit that `by` looks at the secrets in a step's data, or in the trigger event (None).
+
+        Durable when it returns: nobody is shown them before. Raises NotFound.
+        """
+        place = "trigger event" if path is None else f"step {path}"
+
+        def write(connection: Any) -> None:
+            if store.version(connection, job_id, version) is None:
+                raise NotFound(f"there is no job {job_id}.{version}")
+            note_act(connection, by, "reveal", f"job {job_id}.{version} {place}")
+
+        self._write(write)
+
     # Canceling
 
     def cancel(self, selection: Selection, *, by: str, note: str | None = None) -> Cancellation:

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from core.errors import NotFound, Refused, UsageError, WorkspaceError
 from core.journal import Masking
+from core.secrecy import secret_name
 from core.wording import meant
 from data.records import JsonValue
 
 FOLDER = "tests"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_SECRET = re.compile(
-    r"passw|secret|token|api[_-]?key|authori[sz]ation|credential|private[_-]?key|cookie|signature", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def _masked(value: JsonValue, at: tuple[str | int, ...], masking: Masking, maske
         case list():
             return [_masked(one, (*at, number), masking, masked) for number, one in enumerate(value)]
         case str() if value:
-            secret = any(isinstance(part, str) and _SECRET.search(part) for part in at)
+            secret = any(isinstance(part, str) and secret_name(part) for part in at)
             hidden = Masking.MASK if secret else masking.text(value)
             if hidden != value:
                 masked.append("".join(_written(at)))

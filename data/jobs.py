@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, text, update
 
+from data.reading import read_json
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, TEST
 from data.states import OPEN, Status, StepStatus
@@ -282,7 +283,7 @@ def event_of(connection: Connection, version_id: int) -> JsonValue:
         .join(payloads, payloads.c.job_id == versions.c.job_id, isouter=True)
         .where(versions.c.id == version_id)
     ).scalar()
-    return None if stored is None else json.loads(stored)
+    return None if stored is None else read_json(stored)
 
 
 def history(connection: Connection, job_id: int) -> list[Version]:
@@ -359,8 +360,8 @@ def _step_record(row: Row[Any]) -> StepRecord:
         branch=row.branch,
         index=tuple(row.index or ()),
         attempts=row.attempts,
-        input=None if row.input is None else json.loads(row.input),
-        output=None if row.output is None else json.loads(row.output),
+        input=None if row.input is None else read_json(row.input),
+        output=None if row.output is None else read_json(row.output),
         # A handler, and a loop, hold the error of the step inside that failed.
         error=error and Error(error["message"], error["kind"], error.get("step") or row.path, error["status"]),
         started_at=row.started_at,

@@ -53,6 +53,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_job", ("J",), "the next job of the report", ("detail",)),
     Action("previous_job", ("K",), "the previous job of the report", ("detail",)),
     Action("copy_id", ("y",), "copy the job's id", JOBS),
+    Action("rehearse", ("t",), "try: the event once more, without its writes", ("detail",), "try"),
+    Action("pager", ("p", "f3"), "show it as text in $PAGER", ("detail",), "pager"),
+    Action("reveal", ("V",), "show the secrets of this step; the audit tells who did", ("detail",)),
+    Action("note", ("n",), "write a note on the error; an empty one removes it", ("errors",), "note"),
     Action("recipe_run", ("a",), "start or stop the recipe", RECIPES, "start/stop"),
     # Bulk reruns
     Action("batch_run", ("a",), "pause the bulk rerun, or go on with it", BATCHES, "pause/resume"),
@@ -93,7 +97,8 @@ ACTIONS: tuple[Action, ...] = (
     # Saved views
     Action("view_save", ("w",), "save the report's view under a name", ("views",), "save"),
     Action("view_delete", ("x",), "delete the saved view", ("views",), "delete"),
-    # Search inside data
+    # Inside data
+    Action("copy_value", ("y",), "copy the value", ("json",)),
     Action("search", ("/",), "search in the data", ("json",), "search"),
     Action("search_next", ("n",), "the next place found", ("json",)),
     Action("search_previous", ("N",), "the place found before", ("json",)),

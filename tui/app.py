@@ -27,6 +27,7 @@ from textual.filter import LineFilter
 from textual.reactive import var
 
 from core.automation import Automation, EngineState
+from core.diff import Diff
 from core.errors import JobdeckError, UsageError
 from core.settings import find_workspace
 from tui import clipboard, outside, views
@@ -207,9 +208,11 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         """Open a job's versions."""
         self.push_screen(HistoryScreen(job_id))
 
-    def open_diff(self, job_id: int, versions: tuple[Version, Version] | None = None) -> None:
-        """Open what differs between two versions; without them, between a job's latest and the last good one."""
-        self.push_screen(DiffScreen(job_id, versions))
+    def open_diff(
+        self, job_id: int, versions: tuple[Version, Version] | None = None, made: Diff | None = None
+    ) -> None:
+        """Open what differs between two versions, or is `made` already; without either, see `DiffScreen`."""
+        self.push_screen(DiffScreen(job_id, versions, made))
 
     def action_screen_jobs(self) -> None:
         """Go to the jobs."""
@@ -279,18 +282,22 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     # What leaves it
 
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard and say which way it went."""
-        self.run_worker(self._copy(text), group="copy")
+    def copy(self, text: str, name: str = "") -> None:
+        """Put `text` on the clipboard and say which way it went; with a name, that is told in its stead."""
+        self.run_worker(self._copy(text, name or text), group="copy")
 
-    async def _copy(self, text: str) -> None:
+    async def _copy(self, text: str, name: str) -> None:
         folder = Path(self.automation.workspace, ".jobdeck")
         way = await asyncio.to_thread(clipboard.copy, text, self.put_raw, folder)
-        self.say(f"copied {_named(text)} {way}")
+        self.say(f"copied {_named(name)} {way}")
 
     def edit(self, path: Path, line: int | None = None) -> str | None:
         """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
         return outside.edit(self, path, line)
+
+    def page(self, text: str) -> str | None:
+        """Show `text`, safe on a terminal, in the pager, wait, and return what went wrong, or None."""
+        return outside.page(self, text)
 
 
 def _named(text: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from core.secrecy import masked
 from data.records import Job
 from tui.columns import COLUMNS, ESSENTIAL, Column
 from tui.text import safe
+from tui.words import mask
 
 OWN = "report:"
 """Begins the id of a column that a recipe declares."""
@@ -64,7 +66,7 @@ def columns_with(names: Sequence[str]) -> tuple[Column, ...]:
 
 def _own(name: str, priority: int) -> Column:
     def text(job: Job, width: int) -> str:
-        value = job.report.get(name)
+        value = masked(job.report.get(name), mask(), name)
         return "" if value is None else str(value)
 
     return Column(OWN + name, name, text, None, priority, 8, 40, ease=12)

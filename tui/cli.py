@@ -191,7 +191,7 @@ def jobs(context: click.Context, filter: JobFilter, sort: Sort, limit: int | Non
 def show(context: click.Context, job: tuple[int, int | None], number: int | None, format: str) -> None:
     """One job: its cached trigger data and its steps.
 
-    JOB is its id, or 812.3 for a version.
+    JOB is its id, or 812.3 for a version. The data is shown as it is recorded, secrets in it too: scripts need them.
     """
     job_id, named = job
     if number is not None and named is not None and number != named:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from core.secrecy import masked
 from data.records import Job
 from tui import kept
 from tui.text import safe
 from tui.units import elapsed
-from tui.words import WORDS, encodable, marked, unicode_output
+from tui.words import WORDS, encodable, marked, mask, unicode_output
 
 DAY_AND_TIME = 16
 ESSENTIAL = 8
@@ -64,7 +65,8 @@ def _moment(moment: dt.datetime | None, width: int) -> str:
 
 
 def _report(job: Job) -> str:
-    return " · ".join(str(value) for value in job.report.values() if value not in (None, ""))
+    shown = masked(dict(job.report), mask())
+    return " · ".join(str(value) for value in shown.values() if value not in (None, ""))
 
 
 def _trail(job: Job) -> str:

@@ -6,9 +6,15 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 
+from core.secrecy import masked
 from data.records import Job, JsonValue, RecipeState, StepRecord, Version
 from tui import output
+from tui.words import mask
+
+VALUE = "j"
+"""The letter of the thing itself, which messages do not repeat: it may be long, or hold a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +42,24 @@ def command(*words: str) -> Copy:
 
 
 def value(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> Copy:
-    """Return a thing as JSON, as the command line writes it; a text as it is."""
+    """Return a thing as JSON, as the command line writes it, a text as it is; report columns without secrets.
+
+    Data comes as it is to be copied: whoever has revealed a step's secrets copies them.
+    """
     if isinstance(thing, str):
-        return Copy("j", "text", thing)
-    return Copy("j", "JSON", json.dumps(_mapped(thing), ensure_ascii=False, indent=2))
+        return Copy(VALUE, "text", thing)
+    written = StringIO()
+    # Not by `dumps`: that joins the pieces of a large value at once, and no other thread goes on meanwhile.
+    json.dump(_mapped(thing), written, ensure_ascii=False, indent=2)
+    return Copy(VALUE, "JSON", written.getvalue())
 
 
 def _mapped(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> JsonValue | Mapping[str, JsonValue]:
     match thing:
         case Job():
-            return output.job_json(thing)
+            return masked(output.job_json(thing), mask())
         case Version():
-            return output.version_json(thing)
+            return masked(output.version_json(thing), mask())
         case StepRecord():
             return output.step_json(thing)
         case RecipeState():

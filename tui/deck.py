@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core.automation import Automation, EngineState
+from core.diff import Diff
 from tui.keymap import Keymap
 from tui.widgets.bars import Said
 
@@ -31,14 +32,20 @@ class Deck(Protocol):
     def open_history(self, job_id: int) -> None:
         """Open a job's versions."""
 
-    def open_diff(self, job_id: int, versions: tuple[tuple[int, int], tuple[int, int]] | None = None) -> None:
-        """Open what differs between two versions; without them, between a job's latest and the last good one."""
+    def open_diff(
+        self, job_id: int, versions: tuple[tuple[int, int], tuple[int, int]] | None = None, made: Diff | None = None
+    ) -> None:
+        """Open what differs between two versions, or is `made` already, as by a rehearsal; without either, between a
+        job's latest and the last good one."""
 
-    def copy(self, text: str) -> None:
-        """Put `text` on the clipboard and say which way it went."""
+    def copy(self, text: str, name: str = "") -> None:
+        """Put `text` on the clipboard and say which way it went; with a name, that is told in its stead."""
 
     def edit(self, path: Path, line: int | None = None) -> str | None:
         """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
+
+    def page(self, text: str) -> str | None:
+        """Show `text`, safe on a terminal, in the pager, wait, and return what went wrong, or None."""
 
     def when_painted(self, then: Callable[[], None]) -> None:
         """Call `then` once the terminal has painted what was written so far."""

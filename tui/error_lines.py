@@ -40,9 +40,18 @@ def group_facts(group: ErrorGroup, width: int) -> Text:
     return Text("\n").join(lines)
 
 
+def note_panel(group: ErrorGroup) -> list[Text]:
+    """Return what is asked for a note on a group, and what becomes of the one that it has."""
+    lines = [Text(f"A note on: {safe(group.message)}", style="bold"), Text("  Whoever meets this error reads it.")]
+    if group.note is not None:
+        lines.append(Text(f"  In the place of: {safe(group.note.text)}"))
+        lines.append(Text("  Enter on an empty line removes it."))
+    return lines
+
+
 def _note(group: ErrorGroup) -> Text:
     if group.note is None:
-        return Text(f"no note: jobdeck errors --note TEXT {safe(group.group)}", style="dim")
+        return Text("no note: n writes one", style="dim")
     return Text(f"note by {safe(group.note.by)} {local(group.note.at)}: {safe(group.note.text)}")
 
 

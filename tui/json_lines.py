@@ -29,6 +29,8 @@ AT_FIRST = 200
 """Lines that are open at first."""
 ALL = 5_000
 """Lines that "open all" opens at the most."""
+PIECE = 65_536
+"""Characters that a search looks through in one go."""
 FOUND = 1_000
 """Places that a search gives at the most."""
 
@@ -84,6 +86,8 @@ class JsonLines:
             name = known[path[0]]
             self.windows |= {(at, *path[1:]): window for at, new in enumerate(self.sections) if new.name == name}
         self.rows = self._all_rows()
+        self._places: dict[Path, int] = {}
+        """Where in a long text the last search found what it wanted."""
 
     # Folding
 
@@ -155,17 +159,18 @@ class JsonLines:
     def search(self, text: str) -> list[Path]:
         """Return where a key or a scalar contains `text`, whatever its case, in order; slow for a big document."""
         wanted = text.casefold()
+        self._places = {}
         return list(islice(self._matches(wanted), FOUND)) if wanted else []
 
-    def reveal(self, path: Path, text: str = "") -> int:
-        """Open what a value is in, and a long text at `text`; return the value's line."""
+    def reveal(self, path: Path) -> int:
+        """Open what a value is in, and a long text where the last search found something; return the value's line."""
         value: JsonValue = [section.value for section in self.sections]
         for depth, place in enumerate(path):
             if depth:
                 self._include(path[:depth], value, place)
             value = next(child for _, _, child in _children(value, place, place + 1))
         if isinstance(value, str) and _size(value):
-            self._include(path, value, max(value.casefold().find(text.casefold()), 0))
+            self._include(path, value, self._places.get(path, 0))
         self.rows = self._all_rows()
         return self.find((Kind.VALUE, path, 0))
 
@@ -176,7 +181,10 @@ class JsonLines:
         while stack:
             above, values = stack[-1]
             for at, label, value in values:
-                if (label and wanted in label.casefold()) or wanted in _scalar_text(value).casefold():
+                place = _place(_scalar_text(value), wanted)
+                if place > 0:
+                    self._places[*above, at] = place
+                if place >= 0 or (label and wanted in label.casefold()):
                     yield (*above, at)
                 if isinstance(value, (dict, list)) and value:
                     stack.append(((*above, at), _children(value)))
@@ -310,6 +318,19 @@ def _label(at: int, key: str | None) -> str:
     if key is None:
         return str(at)
     return key if _PLAIN_KEY.match(key) else json.dumps(key, ensure_ascii=False)
+
+
+def _place(text: str, wanted: str) -> int:
+    """Return about where a text has `wanted`, which is casefolded; -1 where it has not.
+
+    Piece by piece, so that other threads go on meanwhile.
+    """
+    for at in range(0, len(text) or 1, PIECE):
+        # Casefolding never makes a text shorter: so much further on, what begins in this piece has ended.
+        found = text[at : at + PIECE + len(wanted)].casefold().find(wanted)
+        if found >= 0:
+            return min(at + found, len(text) - 1)
+    return -1
 
 
 def _scalar_text(value: JsonValue) -> str:

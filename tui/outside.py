@@ -1,4 +1,4 @@
-"""What leaves the terminal for another program: a file to the editor, which says what went wrong."""
+"""What leaves the terminal for another program: a file to the editor, text to the pager; each says what went wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,36 @@ def edit(app: App[Any], path: Path, line: int | None = None) -> str | None:
         return f"this terminal cannot be left for an editor; edit {path} elsewhere"
 
 
+def page(app: App[Any], text: str) -> str | None:
+    """Show `text`, safe on a terminal, in $PAGER, or less, and wait for it; return what went wrong, or None."""
+    wanted = os.environ.get("PAGER") or "less"
+    try:
+        with app.suspend():
+            # By a pipe, so that no file of it is left.
+            return _run("pager", wanted, "PAGER", shlex.split, text)
+    except SuspendNotSupported:
+        return "this terminal cannot be left for a pager; `jobdeck show` prints the same"
+
+
 def _run_editor(path: Path, line: int | None) -> str | None:
     wanted = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    # A Ctrl+C meant for the editor reaches this process too. A handler, because an ignored signal would be inherited.
+    return _run("editor", wanted, "VISUAL or EDITOR", lambda wanted: editor_command(wanted, path, line))
+
+
+def _run(
+    what: str, wanted: str, setting: str, words: Callable[[str], Sequence[str]], text: str | None = None
+) -> str | None:
+    """Run a program without a shell, give it `text`, wait, and return what went wrong, or None."""
+    given = None if text is None else text.encode("utf-8", "replace")
+    # A Ctrl+C meant for the program reaches this process too. A handler, because an ignored signal would be inherited.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        status = subprocess.run(editor_command(wanted, path, line)).returncode
+        status = subprocess.run(words(wanted), input=given).returncode
     except (OSError, ValueError) as error:
-        return f"the editor {wanted!r} does not start: {error}; set VISUAL or EDITOR"
+        return f"the {what} {wanted!r} does not start: {error}; set {setting}"
     finally:
         signal.signal(signal.SIGINT, before)
-    return f"the editor {_name(wanted)} ended with status {status}" if status else None
+    return f"the {what} {_name(wanted)} ended with status {status}" if status else None
 
 
 def editor_command(wanted: str, path: Path, line: int | None) -> list[str]:

@@ -69,6 +69,11 @@ def _is_unicode(encoding: str) -> bool:
     return encoding.lower().replace("-", "").replace("_", "") in ("utf8", "utf16", "utf32")
 
 
+def mask() -> str:
+    """Return what stands in the place of a secret."""
+    return "••••" if unicode_output() else "****"
+
+
 def marked(status: Status | StepStatus, *, unicode: bool) -> str:
     """Return a status as its glyph and its word."""
     word = WORDS[status]

@@ -99,6 +99,19 @@ def test_a_bulk_rerun(snap_compare: Any, automation: StubAutomation, size: tuple
     assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
 
 
+@SIZES
+def test_detail_with_secrets_masked_and_the_time_of_each_step(
+    snap_compare: Any, automation: StubAutomation, size: tuple[int, int]
+) -> None:
+    began = BEGAN + dt.timedelta(minutes=1)
+    automation.trigger = {"user": "ada", "Password": "hunter2", "headers": {"X-Api-Key": "k-1", "Accept": "*/*"}}
+    found, *others = FAILED_STEPS
+    automation.steps = (dataclasses.replace(found, started_at=began), *others[:2],
+                        dataclasses.replace(others[2], started_at=began + dt.timedelta(milliseconds=400)), others[3])
+    opened = shown(lambda app: app.open_job(812), "tell log.write", "key:g", "V shows them")
+    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+
+
 def test_detail_on_a_tiny_screen(snap_compare: Any, automation: StubAutomation) -> None:
     async def opened(pilot: Pilot[None]) -> None:
         seen = Seen(pilot.app, pilot)  # type: ignore[arg-type]

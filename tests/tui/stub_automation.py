@@ -255,6 +255,20 @@ class StubAutomation:
         self.asked.append(("resolve", path, happened))
         self.set_latest(status=Status.QUEUED)
 
+    def reveal(self, job_id: int, version: int, path: str | None, *, by: str) -> None:
+        self.asked.append(("reveal", job_id, version, path))
+
+    @property
+    def rehearsing(self) -> StubAutomation:
+        return self
+
+    def rehearse(self, job_id: int, revision: int | None = None, *, by: str) -> SimpleNamespace:
+        self.asked.append(("rehearse", job_id))
+        latest = len(self.versions)
+        diff = self.comparing.versions((job_id, latest), (job_id, latest))
+        made = dataclasses.replace(diff, new=dataclasses.replace(diff.new, name=f"rehearsal of {job_id}.{latest}"))
+        return SimpleNamespace(verdict="nothing has changed: r1 comes out as 812.1 did", diff=made)
+
     def broken(self) -> None:
         """The recipe's file as somebody left it."""
         problem = Problem("recipes/sync.yaml", 12, 5, 'unknown key "actoin": did you mean "action"?')

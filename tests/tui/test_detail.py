@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from tui import clipboard, outside
 from tui.screens.detail import DetailScreen
 from tui.widgets.json_view import JsonView
 from tui.widgets.step_tree import StepTree, tree
+
+HALF_A_SECOND = dt.timedelta(milliseconds=500)
 
 
 @pytest.fixture
@@ -224,10 +228,116 @@ async def test_what_is_copied_and_how_is_told(automation: StubAutomation, monkey
         await seen.press("y")
         await seen.sees("copied 812 by tmux")
         await seen.press("Y")
-        await seen.sees("Copy what?")
+        await seen.sees("Copy what?", "i id", "j JSON", "p path", "c command")
         await seen.press("c")
         await seen.sees("copied jobdeck show 812 --version 1 by tmux")
         assert copied == ["812", "jobdeck show 812 --version 1"]
+
+
+@in_app
+async def test_in_the_data_the_value_under_the_cursor_is_copied_and_its_path(
+    automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr(clipboard, "copy", lambda text, *_: copied.append(text) or "by tmux")
+    automation.trigger = {"rows": [{"na me": "Ada\nLovelace"}, {"n": 2}]}
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("g", "tab", "j", "j", "j")
+        await seen.press("y")
+        await seen.sees('copied trigger.rows[0]["na me"] by tmux')
+        await seen.press("Y", "p")
+        await seen.until(lambda: len(copied) == 2, "the path")
+        await seen.press("k", "k", "Y")
+        await seen.sees("j JSON")
+        await seen.press("j")
+        await seen.sees("copied JSON by tmux")
+        assert copied[:2] == ["Ada\nLovelace", 'trigger.rows[0]["na me"]']
+        assert json.loads(copied[2]) == [{"na me": "Ada\nLovelace"}, {"n": 2}]
+
+
+@in_app
+async def test_the_pager_gets_what_is_under_the_cursor_safe_on_a_terminal(
+    automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paged: list[str] = []
+    monkeypatch.setattr(outside, "page", lambda app, text: paged.append(text))
+    automation.trigger = {"letter": "Dear\x1b[2J Ada,\n\u202eyours"}
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("p")
+        await seen.until(lambda: paged, "the step")
+        assert json.loads(paged[0])["error"]["kind"] == "http"
+        await seen.press("g", "tab", "j", "f3")
+        await seen.until(lambda: len(paged) == 2, "the text")
+        assert paged[1] == "Dear^[[2J Ada,\n<RLO>yours\n"
+        await seen.press("tab", "G", "p")
+        await seen.sees("nothing is recorded of it")
+
+
+@in_app
+async def test_where_the_terminal_cannot_be_left_the_pager_says_what_does_the_same(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("p")
+        await seen.sees("this terminal cannot be left for a pager; `jobdeck show` prints the same")
+
+
+@in_app
+async def test_a_rehearsal_asks_then_shows_its_verdict_and_how_it_compares(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("t")
+        await seen.sees("Rehearse 812.1?", "What reads acts", "What writes is not sent", ">Esc Cancel<")
+        await seen.press("t", "enter")
+        await seen.sees_not("Rehearse 812.1?")
+        assert automation.asked == []
+        await seen.press("t")
+        await seen.sees("Rehearse 812.1?")
+        await seen.press("c")
+        await seen.sees("nothing has changed: r1 comes out as 812.1 did", "812 > 812.1 and rehearsal of 812.1")
+        assert automation.asked == [("rehearse", 812)]
+        await seen.press("escape")
+        await seen.sees("failed · version 1 of 1")
+
+
+@in_app
+async def test_what_cannot_be_rehearsed_says_why(automation: StubAutomation) -> None:
+    automation.add_version(Status.SUCCEEDED)
+    automation.blocked = Refusal(812, "trigger_expired", "the trigger data was removed on 2026-05-01 by retention 30d")
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.press("t")
+        await seen.sees("the trigger data was removed on 2026-05-01")
+        await seen.press("[", "t")
+        await seen.sees("version 1 of 2 is not the latest; L opens it")
+        assert automation.asked == []
+
+
+@in_app
+async def test_a_bar_shows_where_in_the_versions_time_a_step_lies(automation: StubAutomation) -> None:
+    began = BEGAN + dt.timedelta(minutes=1)
+    automation.steps = (
+        step("1", "find", StepStatus.SUCCEEDED, "http.request", started_at=began, duration_ms=500),
+        step("2", "wait", StepStatus.SUCCEEDED, "http.request", duration_ms=1500, started_at=began + HALF_A_SECOND),
+        step("3", "tell", StepStatus.NOT_REACHED, "log.write"),
+        step("4", "l" * 60, StepStatus.SUCCEEDED, "log.write", started_at=began, duration_ms=1),
+    )  # fmt: skip
+    async with running(automation) as seen:
+        await opened(seen)
+        await seen.sees("▬▬▬·········\n", "···▬▬▬▬▬▬▬▬▬\n")
+        [long] = [line for line in seen.text().splitlines() if "lll" in line]
+        assert "succeeded 1 ms" in long
+        assert "▬" not in long
+        # What still runs would move with every look.
+        automation.add_version(Status.RUNNING, finished_at=None)
+        await seen.press("L")
+        await seen.sees("running · version 2")
+        assert "▬" not in seen.text()
+    async with running(automation, size=(100, 24)) as narrow:
+        narrow.app.open_job(812, 1)
+        await narrow.sees("tell log.write")
+        assert "▬" not in narrow.text()
 
 
 @in_app

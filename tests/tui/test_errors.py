@@ -45,7 +45,33 @@ async def test_groups_are_listed_with_their_counts_times_and_notes(automation: A
         await errors(seen)
         await seen.sees(f"{groups[0].jobs:>7,} {groups[0].versions:>8,}", "ask [b]Ada[/b] · ", "note by ada")
         await seen.press("j")
-        await seen.sees(f"no note: jobdeck errors --note TEXT {groups[1].group}")
+        await seen.sees("no note: n writes one")
+
+
+@in_app
+async def test_n_writes_a_note_on_the_group_and_an_empty_one_removes_it(automation: Automation) -> None:
+    group = list(automation.failures.groups())[2]
+
+    def note() -> str | None:
+        kept = next(one.note for one in automation.failures.groups() if one.group == group.group)
+        return kept and kept.text
+
+    async with running(automation) as seen:
+        await errors(seen)
+        await seen.sees(f"{group.jobs:>7,}")
+        await seen.press("j", "j", "n")
+        await seen.sees("A note on: ", "Whoever meets this error reads it.")
+        await seen.press("escape")
+        await seen.sees_not("A note on: ")
+        assert note() is None
+        await seen.press("n", *"known", "enter")
+        await seen.sees("the note is kept", "known · ")
+        assert note() == "known"
+        await seen.press("n")
+        await seen.sees("In the place of: known", "Enter on an empty line removes it.")
+        await seen.press("enter")
+        await seen.sees("the note is removed", "no note: n writes one")
+        assert note() is None
 
 
 @in_app

@@ -285,14 +285,16 @@ class DeckScreen(Screen[None], inherit_bindings=False):
 
     def action_copy_menu(self) -> None:
         """Choose what to copy."""
-        self.act(self._copy(self.copies()))
+        self.act(self._copy())
 
-    async def _copy(self, copies: Sequence[Copy]) -> None:
+    async def _copy(self) -> None:
+        # In a thread, for a large value takes long to be written out.
+        copies = await self.read(self.copies)
         choices = [Choice(copy.key, copy.label) for copy in copies]
         key = await self.ask([Text("Copy what?", style="bold")], *choices)
         for copy in copies:
             if copy.key == key:
-                self.deck.copy(copy.text)
+                self.deck.copy(copy.text, copy.label if copy.key == copying.VALUE else "")
 
     # Common deeds
 

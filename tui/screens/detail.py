@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from rich.text import Text
 from textual import events
 from textual.containers import Container
 from textual.geometry import Size
@@ -14,21 +13,18 @@ from textual.widget import Widget
 from core.automation import actor
 from core.errors import NotFound
 from core.reruns import Selection
-from data.records import JobDetail, StepRecord
+from data.records import Job, StepRecord, Version
 from data.states import ENDED, StepStatus
-from tui import copying
 from tui.actions import bindings
 from tui.canceling import not_cancelable
-from tui.copying import Copy
-from tui.dialogs import Choice
-from tui.facts import FULL, data_title, facts, not_latest, sections
-from tui.screens.base import DeckScreen
+from tui.detail_panels import rehearse_panel, settle_panel
+from tui.dialogs import CONFIRM, Choice
+from tui.facts import FULL, facts, not_latest
+from tui.screens.data import BEING_READ, DataScreen
 from tui.steps import child
-from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.json_view import JsonPane, JsonView
-from tui.widgets.lines import LineList
-from tui.widgets.step_tree import NEWER, OLDER, PARENT, TRIGGER, StepTree
+from tui.widgets.step_tree import NEWER, OLDER, PARENT, StepTree
 
 WIDE = 100
 """Columns from which steps and data stand side by side."""
@@ -45,7 +41,7 @@ class Ordered(Protocol):
         """Return the job `step` places further in the order shown, None past its ends."""
 
 
-class DetailScreen(DeckScreen):
+class DetailScreen(DataScreen):
     """A job's version; after a rerun asked for here, the new one."""
 
     WHERE = "detail"
@@ -57,7 +53,7 @@ class DetailScreen(DeckScreen):
         self._begin_at = step
         self.job_id = job_id
         self.version = version
-        self.detail: JobDetail | None = None
+        self._rehearsing = False
 
     def body(self) -> Iterable[Widget]:
         yield Bar(id="facts")
@@ -81,7 +77,7 @@ class DetailScreen(DeckScreen):
 
     async def reload(self) -> None:
         """Read the version anew; one that ended changes no more, so of it only the job."""
-        shown = self.detail
+        shown = self.whole
         if shown is not None and shown.version.number == self.version and shown.version.status in ENDED:
             job = await self.read(self.deck.automation.job, self.job_id)
             kin = await self.read(self.deck.automation.same_object, self.job_id)
@@ -91,20 +87,20 @@ class DetailScreen(DeckScreen):
 
     async def _open(self, number: int | None) -> None:
         try:
-            detail = await self.read(self.deck.automation.detail, self.job_id, number)
+            whole, detail = await self.read(self.read_detail, self.job_id, number, self.whole)
         except NotFound as missing:
             self.deck.say(str(missing), error=True)
             return
-        self.version = detail.version.number
-        if detail != self.detail:
-            self.detail = detail
+        self.version = whole.version.number
+        if detail is not None:
+            self.take(whole, detail)
             self._show()
 
     def _show(self) -> None:
         assert self.detail is not None
         self._show_facts(self.app.size)
         self.query_one(StepTree).show(self.detail, self._begin_at)
-        self._show_data()
+        self.show_data()
         self.show_header()
         self.show_footer()
 
@@ -112,21 +108,6 @@ class DetailScreen(DeckScreen):
         if self.detail is not None:
             height = 3 if size.height < SHORT else FULL
             self.query_one("#facts", Bar).show(facts(self.detail, size.width, height))
-
-    def _show_data(self) -> None:
-        if self.detail is None:
-            return
-        tree = self.query_one(StepTree)
-        trigger = tree.selected_key == TRIGGER
-        parts = sections(self.detail, tree.selected, trigger)
-        name = (self.job_id, self.version, tree.selected_key)
-        self.query_one(JsonPane).show(name, data_title(self.detail, tree.selected, trigger), parts)
-
-    def on_line_list_moved(self, event: LineList.Moved) -> None:
-        """Show the data of the step under the cursor."""
-        if isinstance(event.lines, StepTree):
-            self._show_data()
-            self.show_footer()
 
     def _open_step(self) -> None:
         """From the call to its job and back, to another job of the same object; from any other step to its data."""
@@ -140,10 +121,6 @@ class DetailScreen(DeckScreen):
             self.deck.open_job(caller.job_id, caller.version, caller.path)
         else:
             self._to_data(True)
-
-    def on_json_view_said(self, event: JsonView.Said) -> None:
-        """Tell what a search found."""
-        self.deck.say(event.text)
 
     # Panes
 
@@ -173,7 +150,7 @@ class DetailScreen(DeckScreen):
     def blocked(self, action: str) -> str | None:
         """Return why an action is greyed, or None."""
         if self.detail is None:
-            return "the job is being read"
+            return BEING_READ
         job, version = self.detail.job, self.detail.version
         if action == "rerun":
             if version.number != job.versions:
@@ -187,7 +164,16 @@ class DetailScreen(DeckScreen):
             return f"version {version.number} is the latest"
         if action == "settle" and self._doubtful() is None:
             return "no step is in doubt"
-        return None
+        if action == "rehearse":
+            return self._not_rehearsed(job, version)
+        return super().blocked(action)
+
+    def _not_rehearsed(self, job: Job, version: Version) -> str | None:
+        if self._rehearsing:
+            return "it is being rehearsed"
+        if version.number != job.versions:
+            return not_latest(version.number, job.versions)
+        return job.rerun_blocked.message if job.rerun_blocked else None
 
     def action_rerun(self) -> None:
         """Ask, and rerun the job; on a version that cannot be rerun, say why."""
@@ -253,7 +239,8 @@ class DetailScreen(DeckScreen):
         if wanted is None:
             self.deck.say("no further job in the report")
             return
-        self.job_id, self.version, self.detail, self._begin_at = wanted, None, None, None
+        self.job_id, self.version, self._begin_at = wanted, None, None
+        self.take(None, None)
         self.act(self._open(None))
 
     def action_history(self) -> None:
@@ -292,6 +279,33 @@ class DetailScreen(DeckScreen):
         self.deck.say(f"{step.path} " + ("is taken as done" if happened else "is done again"))
         await self._open(self.version)
 
+    # Rehearsing
+
+    def action_rehearse(self) -> None:
+        """Ask, take the event through the recipe without its writes, and show how it compares."""
+        if blocked := self.blocked("rehearse"):
+            self.deck.say(blocked, error=True)
+        else:
+            self.act(self._rehearse())
+
+    async def _rehearse(self) -> None:
+        assert self.detail is not None
+        job_id, name = self.job_id, f"{self.job_id}.{self.version}"
+        if await self.ask(rehearse_panel(self.detail), Choice(CONFIRM, "rehearse it")) is None:
+            return
+        self._rehearsing = True
+        self.show_footer()
+        self.deck.say(f"{name} is being rehearsed; what comes of it is shown here")
+        try:
+            done = await self.read(self.deck.automation.rehearsing.rehearse, job_id, by=actor())
+        finally:
+            self._rehearsing = False
+            self.show_footer()
+        self.deck.say(done.verdict)
+        # Whoever has gone elsewhere meanwhile is told, and not taken along.
+        if self.is_current and self.job_id == job_id:
+            self.deck.open_diff(job_id, made=done.diff)
+
     # Elsewhere
 
     def action_edit(self) -> None:
@@ -302,29 +316,3 @@ class DetailScreen(DeckScreen):
     def action_copy_id(self) -> None:
         """Copy the job's id."""
         self.deck.copy(str(self.job_id))
-
-    def copies(self) -> list[Copy]:
-        """Return the version, what is under the cursor with its path, and the command that shows the same."""
-        view, step = self.query_one(JsonView), self.query_one(StepTree).selected
-        found = [copying.identity(f"{self.job_id}.{self.version}")]
-        under = view.under_cursor() if self.focused is view else None
-        if under is not None:
-            found += [copying.value(under[1]), copying.path(under[0])]
-        elif step is not None:
-            found += [copying.value(step), copying.path(step.path)]
-        elif self.detail is not None and self.detail.trigger is not None:
-            found += [copying.value(self.detail.trigger), copying.path("trigger")]
-        return [*found, copying.command("jobdeck", "show", str(self.job_id), "--version", str(self.version))]
-
-
-def settle_panel(job_id: int, step: StepRecord) -> list[Text]:
-    """Return what is known of a step in doubt, and what each choice does."""
-    name = f"{step.path} {safe(step.id)} {safe(step.action or '')}".rstrip()
-    why = f": {safe(step.error.message)}" if step.error else ""
-    return [
-        Text(f"In doubt: {name}{why}", style="bold"),
-        Text("  Nobody knows whether the write happened. Look there first, then say:"),
-        Text("  it happened: go on after it, its output is null; with an output:"),
-        Text(f"    jobdeck resolve {job_id} --step {safe(step.path)} --happened --output JSON"),
-        Text("  do it again: if it did happen, it happens twice"),
-    ]

@@ -13,6 +13,7 @@ from data.states import ENDED
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy
+from tui.masking import masked_diff
 from tui.screens.base import DeckScreen
 from tui.widgets.diff_view import DiffView
 
@@ -26,11 +27,15 @@ class DiffScreen(DeckScreen):
     WHERE = "diff"
     BINDINGS = [*bindings("diff")]
 
-    def __init__(self, job_id: int, versions: tuple[Version, Version] | None = None) -> None:
-        """Without versions, the job's latest is compared with the last good one."""
+    def __init__(
+        self, job_id: int, versions: tuple[Version, Version] | None = None, made: Diff | None = None
+    ) -> None:
+        """`made` is a comparison with a rehearsal, made already; without it and versions, the job's latest is compared
+        with the last good one."""
         super().__init__()
         self.job_id = job_id
         self.versions = versions
+        self._made = made
         self._diff: Diff | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -47,7 +52,7 @@ class DiffScreen(DeckScreen):
     async def reload(self) -> None:
         """Compare anew while one of the two goes on."""
         shown = self._diff
-        if shown is not None and {shown.old.status, shown.new.status} <= ENDED:
+        if shown is not None and (self._made or {shown.old.status, shown.new.status} <= ENDED):
             return
         try:
             self._diff = await self.read(self._compared)
@@ -62,7 +67,11 @@ class DiffScreen(DeckScreen):
 
     def _compared(self) -> Diff:
         comparing = self.deck.automation.comparing
-        return comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
+        if self._made is not None:
+            return masked_diff(self._made)
+        return masked_diff(
+            comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
+        )
 
     def action_next_difference(self) -> None:
         """Go to the next difference."""
@@ -75,6 +84,8 @@ class DiffScreen(DeckScreen):
             self.deck.say("no difference before")
 
     def copies(self) -> list[Copy]:
-        """Return the command that shows the same."""
+        """Return the command that shows the same; of a rehearsal, the one that makes another."""
         diff = self._diff
+        if self._made is not None:
+            return [copying.command("jobdeck", "rehearse", str(self.job_id))]
         return [copying.command("jobdeck", "diff", diff.old.name, diff.new.name)] if diff is not None else []

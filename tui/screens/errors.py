@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from rich.text import Text
 from textual.widget import Widget
 
+from core.automation import actor
 from core.reruns import Selection
 from data.records import ErrorGroup, JobFilter, Sort
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy
-from tui.error_lines import HEADING, group_facts, group_line
+from tui.error_lines import HEADING, group_facts, group_line, note_panel
 from tui.screens.base import DeckScreen
 from tui.screens.report import ReportScreen, command, rerun_told
 from tui.widgets.bars import Bar
@@ -95,6 +96,22 @@ class ErrorsScreen(DeckScreen):
         if done is not None:
             self.deck.say(rerun_told(done))
             await self.reload()
+
+    def action_note(self) -> None:
+        """Ask for a note on the group under the cursor, and keep it in the place of an earlier one."""
+        group = self._current()
+        if group is None:
+            self.deck.say(self.blocked("note") or "", error=True)
+        else:
+            self.act(self._note(group))
+
+    async def _note(self, group: ErrorGroup) -> None:
+        text = await self.ask_text(note_panel(group), "the note; Enter keeps it")
+        if text is None or not (text.strip() or group.note):
+            return
+        await self.read(self.deck.automation.failures.note, group.group, text, by=actor())
+        self.deck.say("the note is kept" if text.strip() else "the note is removed")
+        await self.reload()
 
     def copies(self) -> list[Copy]:
         """Return the group under the cursor, and the command that lists its jobs."""

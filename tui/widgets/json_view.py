@@ -36,6 +36,9 @@ class JsonView(LineList, inherit_bindings=False):
             super().__init__()
             self.text = text
 
+    class CopyWanted(Message):
+        """The value under the cursor is to be copied."""
+
     def __init__(self, search_wanted: Callable[[], None]) -> None:
         """`search_wanted` is called when the search key is pressed."""
         super().__init__()
@@ -83,6 +86,10 @@ class JsonView(LineList, inherit_bindings=False):
             keys.append(list(inside)[position] if isinstance(inside, dict) else position)
             inside = inside[keys[-1]]  # type: ignore[index, call-overload]
         return place(self.json.sections[section].name, keys), inside
+
+    def action_copy_value(self) -> None:
+        """Copy the value under the cursor."""
+        self.post_message(self.CopyWanted())
 
     # Folding
 
@@ -166,7 +173,7 @@ class JsonView(LineList, inherit_bindings=False):
 
     def _go(self, number: int) -> None:
         path = self._found[number]
-        index = self.json.reveal(path, self._wanted)
+        index = self.json.reveal(path)
         self._key = (Kind.VALUE, path, 0)
         self.lines_changed()
         self.move_to(index)

@@ -15,8 +15,9 @@ from tui.facts import mark
 from tui.stale import newer, older
 from tui.steps import place_of, told, what
 from tui.text import safe
+from tui.timing import CELLS, LEAST, Span
 from tui.units import elapsed
-from tui.widgets.lines import LineList
+from tui.widgets.lines import BAR, LineList
 from tui.words import WORDS
 
 TRIGGER = "trigger"
@@ -100,8 +101,11 @@ def _child(nodes: dict[str, Node], roots: list[Node], parent: Node | None, key: 
     return nodes[key]
 
 
-def node_text(node: Node, folded: bool, width: int) -> Text:
-    """Return a node's line: what folds, outcome, path, name and action, attempts, time."""
+def node_text(node: Node, folded: bool, width: int, span: Span | None = None) -> Text:
+    """Return a node's line: what folds, outcome, path, name and action, attempts, time; at its end the step's bar.
+
+    The bar goes first where there is no room.
+    """
     text = Text("  " * node.depth)
     text.append(("+ " if folded else "- ") if node.inner else "  ", style="dim")
     if node.step is None:
@@ -113,8 +117,11 @@ def node_text(node: Node, folded: bool, width: int) -> Text:
     text.append(safe(_name(step), width), style=dim)
     if said := told(step, sum(inner.iteration for inner in node.inner)):
         text.append(f" {safe(said, width)}", style="dim")
-    text.truncate(max(width - end.cell_len - 1, 12), overflow="ellipsis")
-    return text.append("  ").append_text(end)
+    bar = span.bar(step) if span is not None and width >= LEAST else None
+    gap = width - text.cell_len - end.cell_len - CELLS - 2
+    text.truncate(max(width - end.cell_len - 2, 12), overflow="ellipsis")
+    text.append("  ").append_text(end)
+    return text if bar is None or gap < 1 else text.append(" " * gap).append_text(bar)
 
 
 def _group_text(node: Node) -> Text:
@@ -164,6 +171,7 @@ class StepTree(LineList, inherit_bindings=False):
         self._heads = {TRIGGER: "trigger event"}
         self._laid: list[Node | str] = [TRIGGER]
         self._shown: int | None = None
+        self._span: Span | None = None
 
     def show(self, detail: JobDetail, start: str | None = None) -> None:
         """Show a version; another job's tree starts at the step `start`, its failed step, or at the trigger."""
@@ -173,6 +181,7 @@ class StepTree(LineList, inherit_bindings=False):
             self._folded, self._seen = set(), set()
             self._key = start or _first(detail)
         self._heads = _heads(detail)
+        self._span = Span.of(detail.version)
         self._roots = tree(detail.steps)
         self._fold_turns(self._roots)
         if other and start:
@@ -201,7 +210,7 @@ class StepTree(LineList, inherit_bindings=False):
         node = self._laid[index]
         if not isinstance(node, Node):
             return Text(f"  {self._heads[node]}", style="bold")
-        return node_text(node, node.key in self._folded, self.size.width - 2)
+        return node_text(node, node.key in self._folded, self.size.width - BAR, self._span)
 
     def action_expand(self) -> None:
         """Open what is folded."""

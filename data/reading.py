@@ -1,0 +1,64 @@
+"""Reads stored JSON, a large document piece by piece: other threads go on meanwhile, above all the one that draws."""
+
+from __future__ import annotations
+
+import json
+from json.decoder import scanstring
+
+from data.records import JsonValue
+
+AT_ONCE = 200_000
+"""Characters that are read in one go, in which no other thread runs: a few milliseconds."""
+PIECE = 65_536
+
+_scan = json.JSONDecoder().scan_once
+
+
+def read_json(text: str) -> JsonValue:
+    """Return the document in `text`, as `json.loads` does."""
+    if len(text) <= AT_ONCE:
+        return json.loads(text)
+    try:
+        value, end = _value(text, 0)
+    except (ValueError, StopIteration, IndexError, RecursionError):
+        # Written otherwise than we write it, or very deep.
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
+
+
+def _value(text: str, at: int) -> tuple[JsonValue, int]:
+    """Return the value that begins at `at`, and where it ends; raises what reading it from a cut text raises."""
+    opening = text[at]
+    if opening not in "{[":
+        return _scan(text, at)
+    try:
+        value, length = _scan(text[at : at + PIECE], 0)
+    except (ValueError, StopIteration):
+        return _mapping(text, at) if opening == "{" else _list(text, at)
+    return value, at + length
+
+
+def _mapping(text: str, at: int) -> tuple[dict[str, JsonValue], int]:
+    value: dict[str, JsonValue] = {}
+    while text[at] != "}":
+        key, at = scanstring(text, _expect(text, at + 1, '"'), True)
+        value[key], at = _value(text, _expect(text, at, ":"))
+        if text[at] not in ",}":
+            raise ValueError(text[at])
+    return value, at + 1
+
+
+def _list(text: str, at: int) -> tuple[list[JsonValue], int]:
+    value: list[JsonValue] = []
+    while text[at] != "]":
+        one, at = _value(text, at + 1)
+        value.append(one)
+        if text[at] not in ",]":
+            raise ValueError(text[at])
+    return value, at + 1
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    if text[at] != character:
+        raise ValueError(text[at])
+    return at + 1
