@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from core.secrecy import masked
+from core.text import safe
 from data.records import Job
 from tui.columns import COLUMNS, ESSENTIAL, Column
-from tui.text import safe
 from tui.words import mask
 
 OWN = "report:"

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from core.selection import rate_words
+from core.text import safe
 from data.records import Batch, BatchJob
 from data.states import BatchStatus, Status
 from tui.facts import DOT, mark
-from tui.text import safe
 from tui.units import count, elapsed, local
 from tui.words import unicode_output
 

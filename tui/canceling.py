@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from core.text import safe
 from data.records import Version
 from data.states import OPEN, Status
-from tui.text import safe
 from tui.units import local
 from tui.words import WORDS
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import JobdeckError, UsageError
+from core.text import safe
 from data.records import Accepted, JobFilter, JsonValue, Sort
 from tui import cli_batches, cli_cancel, cli_diff, cli_recipes, cli_rerun, cli_setup, output
 from tui import cli_tables as tables
@@ -20,7 +21,6 @@ from tui.cli_errors import errors
 from tui.cli_face import Counted, Face, Listing, on_terminal, opened, recipe_argument, who, workspace_of
 from tui.cli_options import Duration, JobRef, SortColumn, filter_options, output_option, workspace_option
 from tui.kept import kept
-from tui.text import safe
 
 if TYPE_CHECKING:
     from core.automation import Automation

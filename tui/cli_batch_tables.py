@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from core.selection import rate_words
+from core.text import safe
 from data.records import Batch, BatchJob
 from data.states import BatchStatus, Status
 from tui.cli_tables import Column, write_facts, write_table
-from tui.text import safe
 from tui.units import count, local
 
 _COUNTED = ("waiting", "queued", "running", "succeeded", "failed", "canceled", "in_doubt", "refused")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UsageError
+from core.text import safe
 from tui import cli_tables as tables
 from tui import output, output_diff
 from tui.cli_face import Listing, opened, who
 from tui.cli_options import JobRef, WorkspaceCommand, output_option
-from tui.text import safe
 from tui.units import local
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 import click
 
 from core.errors import JobdeckError, Refused, UsageError, WorkspaceError
+from core.text import safe_block
 from tui import cli_tables as tables
 from tui import output
 from tui.cli_options import WorkspaceCommand, complete_recipe, named_recipe, named_workspace
-from tui.text import safe_block
 
 if TYPE_CHECKING:
     from core.automation import Automation

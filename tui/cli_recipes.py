@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UsageError
+from core.text import safe
 from data.records import JsonValue
 from data.states import Status
 from tui import cli_tables as tables
 from tui import output
 from tui.cli_face import Commands, Listing, opened, recipe_argument, who
 from tui.cli_options import JobRef, WorkspaceCommand, complete_recipe, output_option
-from tui.text import safe
 from tui.units import count
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import click
 
 from core.errors import Refused, UsageError
 from core.selection import MODES, ORDERS, REVISIONS, How, Selection
+from core.text import safe
 from data.records import JobFilter, Version
 from data.states import ENDED, BatchStatus, Status
 from tui import cli_tables as tables
 from tui import output
 from tui.cli_face import on_terminal, opened, who
 from tui.cli_options import JobRef, Rate, StopAt, WorkspaceCommand, filter_options, output_option
-from tui.text import safe
 from tui.units import count
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.text import safe
 from tui import cli_tables as tables
 from tui import output
 from tui.actions import Action, shown
 from tui.cli_face import Listing, workspace_of
 from tui.cli_options import WorkspaceCommand, output_option
-from tui.text import safe
 
 if TYPE_CHECKING:
     from core.doctor import Finding

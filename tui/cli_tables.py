@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
+from core.text import safe, safe_block
 from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
 from data.states import Status, StepStatus
 from tui import stale
 from tui.canceling import canceled
 from tui.kept import kept, removed
 from tui.steps import place_of, told, turns, what
-from tui.text import safe, safe_block
 from tui.units import count, elapsed, local
 from tui.words import WORDS
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 from core.secrecy import masked
+from core.text import safe
 from data.records import Job
 from tui import kept
-from tui.text import safe
 from tui.units import elapsed
 from tui.words import WORDS, encodable, marked, mask, unicode_output
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from core.text import safe
 from data.records import JobDetail, StepRecord
-from tui.text import safe
 
 
 def settle_panel(job_id: int, step: StepRecord) -> list[Text]:

@@ -17,12 +17,12 @@ from textual.widgets import Static
 
 from core.reruns import Plan, Repeat, RevisionChange, Stale
 from core.selection import WHOLE, How
+from core.text import safe
 from data.records import Refusal
 from data.states import Status
 from tui.actions import shown
 from tui.canceling import cancelable
 from tui.deck import Deck
-from tui.text import safe
 from tui.units import count, elapsed
 from tui.widgets.typed import TypedLine
 from tui.words import WORDS
@@ -103,8 +103,9 @@ class ConfirmPanel(Widget, can_focus=True):
 
     @property
     def cursor_line(self) -> int:
-        """The line of the choices."""
-        return self.size.height - 1
+        """The line of the choice under the cursor."""
+        found, cursor = choice_rows(self._choices, self._at, self.size.width)
+        return max(self.size.height - len(found), 0) + cursor
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """Return the rows of text and of choices: two thirds of the screen at the most, but a row and all choices, and

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from core.diff import Diff, Place, StepDiff, own_id, same_error
 from core.json_diff import Change, Differences, Kind
+from core.text import safe
 from data.records import Error, JsonValue
-from tui.text import safe
 from tui.units import count, local
 from tui.words import WORDS
 

@@ -6,9 +6,9 @@ import datetime as dt
 
 from rich.text import Text
 
+from core.text import safe
 from data.records import ErrorGroup
 from tui.facts import DOT
-from tui.text import safe
 from tui.units import local
 
 HEADING = f"{'jobs':>7} {'versions':>8}  {'first seen':11}  {'last seen':11}  note and message"

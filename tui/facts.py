@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from core.text import safe
 from data.records import Error, JobDetail, Problem, RecipeState, StepRecord, Version
 from data.states import Status, StepStatus
 from tui.canceling import canceled
@@ -15,7 +16,6 @@ from tui.json_lines import Section
 from tui.kept import kept, removed
 from tui.stale import newer, outdated
 from tui.steps import child, place_of, what
-from tui.text import safe
 from tui.units import count, elapsed, local
 from tui.words import WORDS, unicode_output
 

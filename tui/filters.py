@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
+from core.text import safe
 from data.records import SECOND_COLUMNS, Job, JobFilter, Sort
 from data.states import Status
 from tui.columns import COLUMNS
-from tui.text import safe
 from tui.words import WORDS
 
 FAILED = frozenset({Status.FAILED})

@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeAlias
 from rich.cells import chop_cells
 from rich.text import Text
 
+from core.text import safe
 from data.records import JsonValue
-from tui.text import safe
 
 Path: TypeAlias = tuple[int, ...]
 """Where a value stands: its place among its parent's children, from the section down; in the order of the document."""

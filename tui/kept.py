@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from core.text import safe
 from data.records import Job
-from tui.text import safe
 from tui.units import local, until
 
 _WITH_DAY = 18

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rich.cells import chop_cells
 from rich.text import Text
 
+from core.text import safe, safe_block
 from data.records import Hour, RecipeState, Revision, Tally
 from data.states import Status
 from tui.facts import DOT, mark, running, told
-from tui.text import safe, safe_block
 from tui.units import count, local
 from tui.words import WORDS, unicode_output
 

@@ -15,7 +15,7 @@ import tui.app as app_module
 from data.records import Problem
 from tests.benchmarks.generate import make
 from tui.columns import COLUMNS
-from tui.dialogs import CANCEL, Choice, panel_text
+from tui.dialogs import CANCEL, Choice, ConfirmPanel, panel_text
 from tui.screens.report import _STATUS_KEYS
 from tui.words import WORDS
 from tui.wrapping import rows, wrapped
@@ -102,6 +102,10 @@ async def test_a_question_on_a_small_terminal_leaves_the_bars_where_they_are() -
         await seen.sees("Rerun: 1 run", "Esc Cancel", "c rerun 1 job", "o original revision")
         assert seen.text().splitlines()[0].startswith("jobs > 812")
         assert "? help" in seen.text().splitlines()[-1]
+        panel = seen.app.screen.query_one(ConfirmPanel)
+        for label in (">Esc Cancel<", ">c rerun 1 job<"):
+            assert label in seen.text().splitlines()[panel.region.y + panel.cursor_line]
+            await seen.press("tab")
 
 
 # Messages

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from core.automation import actor
+from core.text import safe_block
 from data.records import JobDetail, JsonValue, StepRecord
 from tui import copying
 from tui.copying import Copy
@@ -16,7 +17,6 @@ from tui.dialogs import CONFIRM, Choice
 from tui.facts import data_title, sections
 from tui.masking import MASKED, REVEALED, masked_detail
 from tui.screens.base import DeckScreen
-from tui.text import safe_block
 from tui.widgets.json_view import JsonPane, JsonView
 from tui.widgets.lines import LineList
 from tui.widgets.step_tree import TRIGGER, StepTree

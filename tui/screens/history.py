@@ -9,13 +9,13 @@ from textual.widget import Widget
 
 from core.errors import NotFound
 from core.reruns import Selection
+from core.text import safe
 from data.records import Job, Version
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy
 from tui.facts import HISTORY_HEADING, not_latest, versions_rows
 from tui.screens.base import DeckScreen
-from tui.text import safe
 from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList, TextLines

@@ -12,6 +12,7 @@ from core.automation import actor
 from core.coverage import Coverage
 from core.errors import NotFound, RecipeProblems
 from core.overview import Declared
+from core.text import safe
 from data.records import RecipeState, Revision, Tally
 from tui import copying
 from tui.actions import bindings
@@ -22,7 +23,6 @@ from tui.facts import COVERAGE_HEADING, coverage_line, recipe_facts, ways_rows
 from tui.recipe_lines import REVISIONS_HEADING, revision_rows, tally_lines, trigger_line
 from tui.screens.base import DeckScreen
 from tui.screens.revision import RecipeDiffScreen, RevisionScreen
-from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList, TextLines
 from tui.wrapping import cut, rows

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from core.reruns import Rerun, Selection
+from core.text import safe
 from data.records import SORT_COLUMNS, Job, JobFilter
 from data.states import Status
 from tui import copying
@@ -25,7 +26,6 @@ from tui.dialogs import Choice
 from tui.filters import EXCLUDE, FAILED, SAME, command, described, excluded, ordered, same
 from tui.screens.columns import ColumnsScreen
 from tui.screens.report_files import ReportFiles
-from tui.text import safe
 from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.job_table import JobTable

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from core.errors import JobdeckError
+from core.text import safe
 from data.records import JobFilter, Sort
 from tui import exports, views
 from tui.asking import Prompt
@@ -23,7 +24,6 @@ from tui.filters import described
 from tui.moments import is_span, moment_of
 from tui.screens.base import DeckScreen
 from tui.screens.views import ViewsScreen
-from tui.text import safe
 from tui.units import count
 from tui.views import View
 from tui.widgets.bars import Said

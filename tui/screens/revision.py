@@ -9,11 +9,11 @@ from textual import events
 from textual.widget import Widget
 
 from core.errors import NotFound
+from core.text import safe
 from data.records import Revision
 from tui.actions import bindings
 from tui.recipe_lines import numbered, revision_words
 from tui.screens.base import DeckScreen
-from tui.text import safe
 from tui.widgets.bars import Bar
 from tui.widgets.lines import BAR, TextLines
 from tui.widgets.text_diff import TextDiff

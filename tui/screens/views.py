@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from core.automation import Report
+from core.text import safe
 from data.records import Sort, Stopped
 from tui import views
 from tui.actions import bindings
@@ -16,7 +17,6 @@ from tui.asking import Prompt
 from tui.dialogs import CONFIRM, Choice
 from tui.filters import described, ordered
 from tui.screens.base import DeckScreen
-from tui.text import safe
 from tui.units import count
 from tui.views import View
 from tui.widgets.bars import Bar

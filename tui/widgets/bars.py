@@ -11,8 +11,8 @@ from textual import events
 from textual.widgets import Static
 
 from core.automation import EngineState
+from core.text import safe
 from tui.actions import Action, shown
-from tui.text import safe
 from tui.wrapping import rows
 
 NARROW = 60

@@ -12,13 +12,13 @@ from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
 
+from core.text import safe
 from data.records import SECOND_COLUMNS, Job, JobFilter, Sort
 from tui.actions import bindings
 from tui.arrangement import Arrangement, arranged, columns_with, own_names, visible
 from tui.columns import Column, Placed, cell, fit, place
 from tui.filters import no_second
 from tui.marks import Marks
-from tui.text import safe
 from tui.widgets.marking import MarkedRows
 from tui.widgets.report_rows import BLOCK
 from tui.widgets.window import Window

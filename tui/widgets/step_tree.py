@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from core.text import safe
 from data.records import JobDetail, StepRecord
 from data.states import StepStatus
 from tui.actions import bindings
 from tui.facts import mark
 from tui.stale import newer, older
 from tui.steps import place_of, told, what
-from tui.text import safe
 from tui.timing import CELLS, LEAST, Span
 from tui.units import elapsed
 from tui.widgets.lines import BAR, LineList

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tui.text import safe, safe_block
+from core.text import safe, safe_block
 
 # Surrogates are part of what JSON can carry, and Hypothesis leaves them out unless told.
 ANY = st.text(st.characters(codec=None), max_size=200) | st.text(
