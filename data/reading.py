@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from data.records import JsonValue
 
@@ -11,7 +11,7 @@ AT_ONCE = 200_000
 """Characters that are read in one go, in which no other thread runs: a few milliseconds."""
 PIECE = 65_536
 
-_scan = json.JSONDecoder().scan_once
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def read_json(text: str) -> JsonValue:

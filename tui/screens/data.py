@@ -151,7 +151,7 @@ class DataScreen(DeckScreen):
 
     async def _reveal(self) -> None:
         name, (detail, step, _) = self._shown_name(), self._under_cursor()
-        path = step and step.path
+        path = step.path if step is not None else None
         number = detail.version.number
         panel = reveal_panel(self.job_id, number, path)
         if await self.ask(panel, Choice(CONFIRM, "show them, and note it in the audit")) is None:
