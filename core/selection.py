@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from core.errors import UsageError
-from data.records import JobFilter
+from data.records import Batch, JobFilter
 
 _RATE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)/(?P<unit>s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -72,3 +72,13 @@ def rate_words(per_second: float) -> str:
         if abs(number - round(number)) < 1e-9 and round(number) > 0:
             return f"{round(number)}/{unit}"
     return f"{per_second * 3600:g}/h"
+
+
+def limits_words(how: How | Batch) -> str:
+    """Return in which order, how fast and until when a bulk rerun goes on."""
+    told = [f"order {how.order}"]
+    told += [f"at most {rate_words(how.rate)}"] if how.rate else []
+    told += [f"canary of {how.canary}"] if how.canary else []
+    told += [f"stops at {how.stop_failures} failures"] if how.stop_failures is not None else []
+    told += [f"stops at {how.stop_share:.0%} failures"] if how.stop_share is not None else []
+    return ", ".join(told)

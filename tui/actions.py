@@ -135,6 +135,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen_activity", ("3",), "bulk reruns", ("global",)),
     Action("screen_errors", ("4",), "the errors", ("global",)),
     Action("messages", (), "messages: all that was told", ("global",)),
+    Action("audit", (), "audit: who did what, when and why", ("global",)),
     Action("redraw", ("ctrl+l",), "draw the screen anew", ("global",)),
     Action("command_palette", ("ctrl+p", ":"), "find an action by its name", ("global",)),
     Action("help", ("?", "f1"), "the keys of what has the focus", ("global",), "help"),

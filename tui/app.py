@@ -42,6 +42,7 @@ from tui.keymap import keymap_file, load
 from tui.keys import OrderedKeys
 from tui.palette import ActionProvider
 from tui.screens.activity import ActivityScreen
+from tui.screens.audit import AuditScreen
 from tui.screens.base import DeckScreen
 from tui.screens.detail import DetailScreen
 from tui.screens.diff import DiffScreen, Version
@@ -241,6 +242,10 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         if isinstance(screen, DeckScreen) and not isinstance(screen, HelpScreen):
             off = {action.id: why for action in actions(screen.WHERE) if (why := screen.blocked(action.id))}
             self.push_screen(HelpScreen(screen.place(), screen.offered(), off))
+
+    def action_audit(self) -> None:
+        """Show who did what."""
+        self.push_screen(AuditScreen())
 
     def action_messages(self) -> None:
         """Show all that was told."""

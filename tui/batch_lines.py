@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from core.selection import rate_words
+from core.selection import limits_words
 from core.text import safe
 from data.records import Batch, BatchJob
 from data.states import BatchStatus, Status
@@ -73,12 +73,8 @@ def batch_facts(batch: Batch) -> list[Text]:
     lines = [head, Text(DOT.join(part for part in (outcome_words(batch), pace_words(batch)) if part))]
     asked = f"asked by {safe(batch.requested_by)} at {local(batch.requested_at)}"
     lines.append(Text(asked + (f"{DOT}{safe(batch.note)}" if batch.note else "")))
-    limits = [f"order {batch.order}"] + ([f"mode {batch.mode}"] if batch.mode != "start" else [])
-    limits += [f"at most {rate_words(batch.rate)}"] if batch.rate else []
-    limits += [f"canary of {batch.canary}"] if batch.canary else []
-    limits += [f"stops at {batch.stop_failures} failures"] if batch.stop_failures is not None else []
-    limits += [f"stops at {batch.stop_share:.0%} failures"] if batch.stop_share is not None else []
-    lines.append(Text(DOT.join(limits)))
+    mode = f"{DOT}mode {batch.mode}" if batch.mode != "start" else ""
+    lines.append(Text(limits_words(batch) + mode))
     return lines
 
 

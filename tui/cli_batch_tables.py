@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TextIO
 
-from core.selection import rate_words
+from core.selection import limits_words
 from core.text import safe
 from data.records import Batch, BatchJob
 from data.states import BatchStatus, Status
@@ -25,16 +25,6 @@ def batch_words(one: Batch) -> str:
     """Return how a batch stands, in a sentence."""
     why = f" ({one.reason})" if one.reason else f" by {one.canceled_by}" if one.canceled_by else ""
     return safe(f"batch {one.id} is {one.status}{why}; {counts_words(one)}")
-
-
-def limits_words(one: Batch) -> str:
-    """Return how a batch is held in check."""
-    told = [f"order {one.order}"]
-    told += [f"at most {rate_words(one.rate)}"] if one.rate else []
-    told += [f"canary of {one.canary}"] if one.canary else []
-    told += [f"stops at {one.stop_failures} failures"] if one.stop_failures is not None else []
-    told += [f"stops at {one.stop_share:.0%} failures"] if one.stop_share is not None else []
-    return ", ".join(told)
 
 
 BATCHES: tuple[Column[Batch], ...] = (

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import Refused, UsageError
-from core.selection import MODES, ORDERS, REVISIONS, How, Selection
+from core.selection import How, Selection
 from core.text import safe
 from data.records import JobFilter, Version
 from data.states import ENDED, BatchStatus, Status
 from tui import cli_tables as tables
 from tui import output
 from tui.cli_face import on_terminal, opened, who
-from tui.cli_options import JobRef, Rate, StopAt, WorkspaceCommand, filter_options, output_option
+from tui.cli_options import JobRef, WorkspaceCommand, filter_options, output_option
+from tui.how_options import how_options
 from tui.units import count
 
 if TYPE_CHECKING:
@@ -31,18 +32,9 @@ _POLL = 0.1
 @click.argument("targets", metavar="[JOB]...", nargs=-1, type=JobRef())
 @filter_options
 @click.option("--all", "every", is_flag=True, help="All jobs that the filters show, instead of jobs by id.")
-@click.option("--from", "mode", type=click.Choice(MODES), default="start", show_default=True,
-              help="failed: reuse what the latest version recorded up to the step that failed.")
-@click.option("--revision", type=click.Choice(REVISIONS), default="latest", show_default=True,
-              help="original: the revision that version 1 ran.")
+@how_options
 @click.option("--dry-run", is_flag=True, help="Only the plan: who would run, who not and why.")
 @click.option("--plan", "digest", metavar="DIGEST", help="Go only if this plan still holds.")
-@click.option("--order", type=click.Choice(ORDERS), default="key", show_default=True,
-              help="Of many: one after the other; so for the jobs of one object only; or any.")
-@click.option("--rate", type=Rate(), metavar="N/s", help="At most so many a second, as 10/s, 30/m.")
-@click.option("--canary", type=click.IntRange(min=1), metavar="N", help="Run N, then wait for `batch resume`.")
-@click.option("--stop-at", "stop_at", type=StopAt(), metavar="N|P%",
-              help="Pause after N failures, when P% failed (of 10 or more), or at an error never seen before.")
 @click.option("--note", metavar="TEXT", help="Why; kept with the new versions.")
 @click.option("--wait", is_flag=True, help="Return when they have ended; exit status 1 if one did not succeed.")
 @click.option("--yes", is_flag=True, help="Without asking.")
@@ -50,38 +42,28 @@ _POLL = 0.1
 @click.pass_context
 def rerun(
     context: click.Context, targets: tuple[tuple[int, int | None], ...], filter: JobFilter, every: bool, dry_run: bool,
-    digest: str | None, note: str | None, wait: bool, yes: bool, format: str, **how: Any,
+    digest: str | None, note: str | None, wait: bool, yes: bool, format: str, how: How,
 ) -> None:
     """Rerun jobs in place, each as its next version.
 
     The cached trigger event goes through the whole recipe, at its latest revision. More than one job make a batch,
     which the engine carries out in the order the events came: `jobdeck batches`.
     """
-    chosen, how_ = selection(targets, filter, every), _how(**how)
+    chosen = selection(targets, filter, every)
     asks = not (yes or dry_run)
     if asks and not on_terminal(sys.stdin, sys.stderr):
         raise UsageError("without a terminal to ask on, say --yes; --dry-run shows who would run")
     automation = opened(context)
     if dry_run:
-        write_plan(plan(automation, chosen, how_, digest), format)
+        write_plan(plan(automation, chosen, how, digest), format)
         return
     if asks:
-        done = asked(automation, chosen, how_, note=note, digest=digest)
+        done = asked(automation, chosen, how, note=note, digest=digest)
     else:
-        done = automation.rerun(chosen, how_, by=who(), note=note, plan=digest)
+        done = automation.rerun(chosen, how, by=who(), note=note, plan=digest)
     write_done(done, format)
     succeeded = wait_for(automation, done) if wait else True
     context.exit(0 if succeeded and not done.refused else 1)
-
-
-def _how(
-    mode: str, revision: str, order: str, rate: float | None, canary: int | None,
-    stop_at: tuple[int | None, float | None] | None,
-) -> How:
-    if mode == "failed" and revision == "original":
-        raise UsageError("--from failed goes with the latest revision: leave out --revision original")
-    failures, share = stop_at or (None, None)
-    return How(mode, revision, order, rate, canary, failures, share)
 
 
 def selection(targets: tuple[tuple[int, int | None], ...], filter: JobFilter, every: bool) -> Selection:

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from core.reruns import Plan, Repeat, RevisionChange, Stale
-from core.selection import WHOLE, How
+from core.selection import WHOLE, How, limits_words
 from core.text import safe
 from data.records import Refusal
 from data.states import Status
@@ -187,6 +187,8 @@ OTHERWISE = {
     "w": WHOLE, "f": How(mode="failed"), "o": How(revision="original"), "k": How(canary=CANARY),
 }  # fmt: skip
 """Keys of a plan's panel that make another plan of the same jobs."""
+OPTIONS = "t"
+"""The key of a plan's panel by which options are typed as the command takes them."""
 
 
 def plan_choices(plan: Plan) -> list[Choice]:
@@ -197,7 +199,7 @@ def plan_choices(plan: Plan) -> list[Choice]:
     choices += [Choice(key, label) for key, label in others.items() if OTHERWISE[key] != plan.how]
     if number > CANARY and plan.how.canary is None:
         choices.append(Choice("k", f"canary of {CANARY}"))
-    return choices
+    return [*choices, Choice(OPTIONS, "options")]
 
 
 def plan_panel(plan: Plan) -> list[Text]:
@@ -218,6 +220,8 @@ def _how(how: How) -> list[Text]:
         "original": "  At the revision that version 1 ran, not at the latest.",
     }
     lines = [Text(told[how.version_mode], style="bold")] if how.version_mode in told else []
+    if how.order != WHOLE.order or how.rate or how.stop_failures is not None or how.stop_share is not None:
+        lines.append(Text(f"  {limits_words(how)}.", style="bold"))
     if how.canary:
         lines.append(Text(f"  A canary: {how.canary} run first; the rest waits for a yes (3, then a).", style="bold"))
     return lines

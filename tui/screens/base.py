@@ -15,9 +15,9 @@ from textual.widget import Widget
 
 from core.automation import actor
 from core.cancels import Cancellation
-from core.errors import JobdeckError, Refused
+from core.errors import JobdeckError, Refused, UsageError
 from core.reruns import Rerun
-from core.selection import WHOLE, Selection
+from core.selection import WHOLE, How, Selection
 from data.records import RecipeState, Refusal
 from tui import copying
 from tui.actions import Action, actions, bindings
@@ -26,6 +26,7 @@ from tui.copying import Copy
 from tui.deck import Deck
 from tui.dialogs import (
     CONFIRM,
+    OPTIONS,
     OTHERWISE,
     Choice,
     ConfirmPanel,
@@ -35,6 +36,7 @@ from tui.dialogs import (
     plan_panel,
 )
 from tui.facts import notice
+from tui.how_options import how_of
 from tui.units import count
 from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said
 
@@ -228,6 +230,9 @@ class DeckScreen(Screen[None], inherit_bindings=False):
             if chosen in OTHERWISE:
                 how = OTHERWISE[chosen]
                 continue
+            if chosen == OPTIONS:
+                how = await self._typed_how(how)
+                continue
             if chosen is None or (note := await self._agreed(len(plan.requested), note)) is None:
                 return None
             try:
@@ -243,6 +248,17 @@ class DeckScreen(Screen[None], inherit_bindings=False):
                 self.deck.say(_why_none(done.refused), error=True)
                 return None
             return done
+
+    async def _typed_how(self, how: How) -> How:
+        """Return how jobs are to be rerun as it is typed; as before where nothing is, or what is typed is wrong."""
+        head = Text("How? As `jobdeck rerun` takes it:", style="bold")
+        known = Text("  --order strict|key|any  --rate 10/s  --canary 5  --stop-at 20%  --from failed")
+        typed = await self.ask_text([head, known], "--rate 10/s --stop-at 20%")
+        try:
+            return how_of(typed) if typed and typed.strip() else how
+        except UsageError as error:
+            self.deck.say(str(error), error=True)
+            return how
 
     async def _agreed(self, jobs: int, note: str | None) -> str | None:
         """Return the note once all is said that so many jobs want: why, and how many they are; None where it is not."""
