@@ -442,7 +442,8 @@ class Automation:
             raise WorkspaceError(f"the engine runs on {state.host}: stop process {state.pid} there")
         os.kill(state.pid, signal.SIGTERM)
         deadline = time.monotonic() + timeout
-        while self.engine().pid == state.pid and time.monotonic() < deadline:
+        # Without a process it is just being given up.
+        while self.engine().pid in (state.pid, 0) and time.monotonic() < deadline:
             time.sleep(0.05)
         return self.engine()
 
