@@ -172,6 +172,5 @@ async def test_the_page_of_a_broken_recipe_says_the_whole_problem() -> None:
 def test_the_size_is_the_terminals_not_one_that_a_shell_exported(tmp_path: Path) -> None:
     make(tmp_path / "workspace", 5)
     with jobdeck(tmp_path / "workspace", COLUMNS="300", LINES="9") as terminal:
-        screen = terminal.wait_for(lambda screen: "5 jobs" in screen and "? help" in screen)
-        assert screen.splitlines()[-1].endswith("? help")
-        assert screen.splitlines()[0].rstrip().endswith("a starts one")
+        terminal.wait_for(lambda screen: screen.splitlines()[0].endswith("a starts one"))
+        terminal.wait_for(lambda screen: screen.splitlines()[-1].endswith("? help"))
