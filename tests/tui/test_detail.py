@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from piloted import Seen, in_app, running
 from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
 
-from data.records import Error, Link, Refusal
+from data.records import Error, JobDetail, Link, Refusal
 from data.states import Status, StepStatus
 from tui import clipboard, outside
 from tui.screens.detail import DetailScreen
@@ -85,6 +86,31 @@ async def test_nothing_but_the_confirm_key_reruns(automation: StubAutomation, ke
         await seen.sees_not("Rerun: 1 run")
         assert automation.asked == []
         assert isinstance(seen.app.screen, DetailScreen)
+
+
+@in_app
+async def test_a_slow_look_at_the_old_version_does_not_come_back_over_the_new_one(automation: StubAutomation) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    detail = automation.detail
+
+    def slow(job_id: int, version: int | None = None) -> JobDetail:
+        if version == 1 and not go_on.is_set():
+            began.set()
+            go_on.wait(10)
+        return detail(job_id, version)
+
+    async with running(automation) as seen:
+        screen = await opened(seen)
+        automation.detail = slow  # type: ignore[method-assign]
+        automation.add_version(Status.SUCCEEDED)
+        await seen.until(began.is_set)
+        await seen.press("L")
+        await seen.sees("version 2 of 2")
+        looked = automation.looks
+        go_on.set()
+        await seen.until(lambda: automation.looks > looked + 1)
+        await seen.sees("version 2 of 2")
+        assert screen.version == 2
 
 
 @in_app

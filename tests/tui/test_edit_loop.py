@@ -29,7 +29,7 @@ from pathlib import Path
 with open({log!r}, "a") as log:
     print(*sys.argv[1:], file=log)
 tty.setcbreak(0)
-print("EDITING", flush=True)
+print("\\x1b[2J\\x1b[HEDITING", flush=True)
 key = os.read(0, 1).decode()
 file = Path(sys.argv[-1])
 text = file.read_text()

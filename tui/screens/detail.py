@@ -83,13 +83,17 @@ class DetailScreen(DataScreen):
             kin = await self.read(self.deck.automation.same_object, self.job_id)
             if job == shown.job and kin == (shown.newer, shown.older, shown.changed_at):
                 return
-        await self._open(self.version)
+        await self._open(self.version, again=True)
 
-    async def _open(self, number: int | None) -> None:
+    async def _open(self, number: int | None, *, again: bool = False) -> None:
+        """Read a version and show it; `again`: it is shown already, and gives way to what was opened meanwhile."""
+        shown = self.job_id, self.version
         try:
             whole, detail = await self.read(self.read_detail, self.job_id, number, self.whole)
         except NotFound as missing:
             self.deck.say(str(missing), error=True)
+            return
+        if again and shown != (self.job_id, self.version):
             return
         self.version = whole.version.number
         if detail is not None:
