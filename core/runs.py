@@ -103,13 +103,11 @@ class Runs:
         except Parked as parked:
             return parked.version_id
         except Fenced:
-            if signals.canceled.is_set():
-                _log.info("version %s was canceled", claimed.token.version_id)
-            else:
-                _log.warning(
-                    "version %s was taken over, or canceled; nothing more of it is written here",
-                    claimed.token.version_id,
-                )
+            level = logging.INFO if signals.canceled.is_set() else logging.WARNING
+            _log.log(
+                level, "version %s was taken over, or canceled; nothing more of it is written here",
+                claimed.token.version_id,
+            )
         finally:
             del self._under_way[claimed.token]
         return None

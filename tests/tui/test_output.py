@@ -26,7 +26,7 @@ ERROR = Error("refused", "http", step="3.then.1", status=422, group="g1")
 JOB = ["id", "recipe", "title", "status", "event_key", "received_at", "first_started_at", "started_at", "finished_at",
        "duration_ms", "versions", "error", "report", "rerunnable", "rerun_blocked"]
 SHOW = [*JOB, "version", "latest", "trigger", "trigger_expired_at", "recipe_revision", "mode", "requested_by", "note",
-        "warnings", "parent", "steps"]
+        "warnings", "parent", "newer_job", "older_job", "object_changed_at", "steps"]
 STEP = ["path", "id", "action", "status", "branch", "index", "attempts", "input", "output", "error", "started_at",
         "duration_ms", "resolved_by"]
 VERSION = ["version", "latest", "status", "recipe_revision", "mode", "requested_by", "note", "requested_at",
