@@ -89,7 +89,8 @@ def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() ->
 def test_no_key_means_two_things_in_one_place(places: tuple[str, ...]) -> None:
     keys = [key for action in actions(*places) for key in action.keys]
     twice = {key for key in keys if keys.count(key) > 1}
-    assert twice == set()
+    # In the data, what has the focus is a value: it is what is copied.
+    assert twice == ({"y"} if "json" in places else set())
 
 
 def test_every_binding_has_the_id_by_which_a_keymap_names_it() -> None:
