@@ -130,5 +130,6 @@ def test_check_ends_well_where_there_are_only_warnings(deck: Deck) -> None:
     ]
     deck.write(GREET + "  - stop: succeeded\n  - set: {a: '{{ steps.greet.sise }}'}\n")
     assert deck.run("check", expect=1).stdout.splitlines() == [
+        "recipes/greet.yaml:11:5: warning: this is never reached: step 2 ends the job before it",
         "recipes/greet.yaml:11:18: unknown name 'sise' in steps.greet; did you mean 'size'?",
     ]
