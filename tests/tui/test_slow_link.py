@@ -142,5 +142,7 @@ def test_drawn_plainly_it_shows_the_same() -> None:
         with Terminal([sys.executable, "-c", PILOTED], environment={"JOBDECK_DRAW": draw}) as terminal:
             terminal.wait_for("no engine")
             terminal.send("2")
-            screens.append(terminal.wait_for(lambda screen: "started" in screen and "stopped" in screen))
+            terminal.wait_for(lambda screen: "received, " in screen and "(e edit" not in screen)
+            terminal.wait_until_quiet()
+            screens.append(terminal.text())
     assert screens[0] == screens[1]
