@@ -130,6 +130,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         full collection would look through it, and hold the event loop, for 40 ms."""
         if not self.is_headless:
             gc.freeze()
+            gc.enable()
 
     # What it draws
 
@@ -329,6 +330,8 @@ def run(workspace: Path | None, reset_view: bool = False) -> None:
     with Automation(workspace or find_workspace()) as automation:
         if reset_view:
             views.forget(automation.workspace)
+        # Until it is ready: a collection would hold the event loop while it opens.
+        gc.disable()
         app = JobdeckApp(automation)
         # The terminal's own way of marking text stays; every movement reported would burden a slow line.
         app.run(mouse=False)
