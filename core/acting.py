@@ -19,6 +19,7 @@ from data.records import Error, JsonValue
 from data.states import StepStatus
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("6b1e0a52-6a3c-4f0e-9a55-0f6b8a1f7c11")
+_NEVER = threading.Event()
 TRIES_IN_DOUBT = 3
 """How often a step with `on_doubt: retry` acts in one attempt while its answers are lost."""
 
@@ -98,7 +99,7 @@ def _call(act: Act, run: Run, world: Surroundings, effect: Effect) -> Call:
         idempotency_key=str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, f"{run.version_id}:{act.path}")),
         timeout=act.step.timeout,
         # Interrupted, a write would be in doubt: it has its timeout to finish.
-        canceled=world.canceled if effect is Effect.READS else threading.Event(),
+        canceled=world.canceled if effect is Effect.READS else _NEVER,
         from_template=act.step.from_outside,
         lead=act.lead,
         allow_hosts=world.allow_hosts,

@@ -39,9 +39,6 @@ from data.writer import Writer
 TICK_S = 0.25
 """How often files and due polls are looked at."""
 
-SWITCH_S = 0.001
-"""How long a thread may keep the others waiting: the writer, back from the disk, is what they all wait for."""
-
 # By name: as the program that `Automation.start_engine` starts, this module is `__main__`, outside of core's log.
 _log = logging.getLogger("core.runner")
 
@@ -249,7 +246,6 @@ def serve(workspace: Path, *, until_idle: bool = False, poll_once: bool = False)
         signal.signal(number, lambda *_: stop.set())
     # The terminal that started it may go; the engine does not go with it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sys.setswitchinterval(SWITCH_S)
     engine = Engine(workspace, listens=not until_idle, polls=not until_idle)
     try:
         engine.start()

@@ -55,7 +55,11 @@ class Moment(TypeDecorator[dt.datetime]):
 
 def dump_json(value: Any) -> str:
     """Return `value` as JSON in ASCII: NUL and lone surrogates stay escaped, so that any text is kept faithfully."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+# Made once: json.dumps makes an encoder for every call that asks for more than the default.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Json(TypeDecorator[Any]):

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from core.automation import Automation
-from core.runner import SWITCH_S, Engine
+from core.runner import Engine
 from data.states import Status
 
 RECIPE = """
@@ -99,7 +99,6 @@ def engine_rate(folder: Path, events: int) -> float:
     workspace(folder)
     with Automation(folder) as automation:
         automation.send("bench", (event(number) for number in range(events)), by="benchmark")
-        sys.setswitchinterval(SWITCH_S)
         engine = Engine(folder, listens=False, polls=False)
         began = time.perf_counter()
         engine.start()
