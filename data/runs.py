@@ -239,17 +239,14 @@ def _as_asked(settled: Settled, by: str | None) -> Settled:
 
 
 def _write_steps(connection: Connection, rows: Sequence[StepRow]) -> None:
-    """Write step records, new or told anew, in as few statements as their number has binary digits.
+    """Write step records, new or told anew, in one statement or few.
 
     The driver lets go of Python's lock for each statement, and takes it back behind every thread that wants it: a
     statement for each row would spend its time waiting.
     """
-    start = 0
-    while start < len(rows):
-        size = min(1 << (len(rows) - start).bit_length() - 1, MOST_STEPS_AT_ONCE)
-        sql = _step_upsert(connection.dialect, size)
-        connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows[start : start + size])))
-        start += size
+    for start in range(0, len(rows), MOST_STEPS_AT_ONCE):
+        some = rows[start : start + MOST_STEPS_AT_ONCE]
+        connection.exec_driver_sql(_step_upsert(connection.dialect, len(some)), tuple(chain.from_iterable(some)))
 
 
 @cache
