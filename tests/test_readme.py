@@ -54,15 +54,22 @@ def test_one_line_each_installs_and_runs_the_demo_and_the_tests() -> None:
 
 def test_the_picture_and_the_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)]+)\)", README)
-    assert "docs/report.svg" in targets
+    assert "docs/demo.svg" in targets
     for target in targets:
         assert (ROOT / target).exists(), target
 
 
-def test_the_picture_is_of_the_report_and_fetches_nothing() -> None:
-    picture = (ROOT / "docs" / "report.svg").read_text(encoding="utf-8")
+def test_the_pictures_begin_with_the_report_and_fetch_nothing() -> None:
+    picture = (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")
     text = "".join(ElementTree.fromstring(picture).itertext()).replace("\N{NO-BREAK SPACE}", " ")
     assert "sync_accounts" in text
     assert "failed" in text
     assert "succeeded" in text
     assert "url(http" not in picture.replace('"', "").replace("'", "")
+    assert "@import" not in picture
+    assert len(picture) < 400_000
+
+
+def test_where_nothing_moves_only_the_first_picture_is_shown() -> None:
+    frames = re.findall(r'<g class="shown( later)?"', (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8"))
+    assert frames == ["", *[" later"] * 5]
