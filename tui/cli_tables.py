@@ -15,6 +15,7 @@ from data.states import Status, StepStatus
 from tui import stale
 from tui.canceling import canceled
 from tui.kept import kept, removed
+from tui.modes import counted, mode_words
 from tui.steps import place_of, told, turns, what
 from tui.units import count, elapsed, local
 from tui.words import WORDS
@@ -68,7 +69,7 @@ def recipe_word(recipe: RecipeState) -> str:
 
 JOBS: tuple[Column[Job], ...] = (
     Column("JOB", lambda job: str(job.id), right=True),
-    Column("VER", lambda job: str(job.versions), right=True),
+    Column("VER", counted, right=True),
     Column("STATUS", lambda job: job.status, state=True),
     Column("RECIPE", lambda job: job.recipe, gives_way=True),
     Column("RECEIVED", lambda job: local(job.received_at)),
@@ -384,6 +385,7 @@ def _show_facts(detail: JobDetail) -> list[tuple[str, str]]:
         ("this ran", " ".join(filter(None, (local(version.started_at), _took(version.duration_ms))))),
         ("called by", place_of(detail.parent) if detail.parent else ""),
         ("same object", "\n".join((*stale.newer(detail), *stale.older(detail), *stale.outdated(detail)))),
+        ("mode", mode_words(version.mode)),
         ("asked by", version.requested_by),
         ("note", version.note or ""),
         ("warnings", "\n".join(version.warnings)),

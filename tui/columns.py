@@ -12,6 +12,7 @@ from core.secrecy import masked
 from core.text import safe
 from data.records import Job
 from tui import kept
+from tui.modes import MARKS, counted, mode_cell
 from tui.units import elapsed
 from tui.words import WORDS, encodable, marked, mask, unicode_output
 
@@ -71,7 +72,8 @@ def _report(job: Job) -> str:
 
 def _trail(job: Job) -> str:
     unicode = unicode_output()
-    return "".join(WORDS[status].glyph if unicode else WORDS[status].ascii for status in job.trail)
+    trail = "".join(WORDS[status].glyph if unicode else WORDS[status].ascii for status in job.trail)
+    return trail + MARKS.get(job.mode, "")
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -85,8 +87,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("last_ran", "last ran", lambda job, width: _moment(job.started_at, width), "started_at", 5, 8, 16),
     Column("finished", "finished", lambda job, width: _moment(job.finished_at, width), "finished_at", 14, 8, 16),
     Column("took", "took", lambda job, _: elapsed(job.duration_ms), "duration_ms", 11, 9, 9, right=True),
-    Column("versions", "v", lambda job, _: str(job.versions), "versions", 6, 2, 4, right=True),
-    Column("trail", "trail", lambda job, _: _trail(job), None, 10, 5, 8),
+    Column("versions", "v", lambda job, _: counted(job), "versions", 6, 3, 4, right=True),
+    Column("trail", "trail", lambda job, _: _trail(job), None, 10, 5, 9),
+    Column("mode", "mode", lambda job, _: mode_cell(job), None, 16, 8, 17),
     Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=20),
     Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 13, 12, 24),
     Column("expires", "expires", kept.cell, None, 12, 7, 40),

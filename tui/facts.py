@@ -14,6 +14,7 @@ from data.states import Status, StepStatus
 from tui.canceling import canceled
 from tui.json_lines import Section
 from tui.kept import kept, removed
+from tui.modes import mode_words
 from tui.stale import newer, outdated
 from tui.steps import child, place_of, what
 from tui.units import count, elapsed, local
@@ -66,9 +67,8 @@ def _outcome(detail: JobDetail) -> Text:
 
 
 def _mode(version: Version) -> str:
-    mode = {"first": "", "start": "rerun"}.get(version.mode, safe(version.mode))
     again = f"attempt {version.attempt}" if version.attempt > 1 else ""
-    return DOT.join(part for part in (mode, again) if part)
+    return DOT.join(part for part in (mode_words(version.mode), again) if part)
 
 
 def _error(error: Error) -> Text:

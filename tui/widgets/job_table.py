@@ -41,6 +41,7 @@ _FALLING = ("id", "received_at", "first_started_at", "started_at", "finished_at"
 """Sort columns that begin with the highest."""
 _UNSORTABLE = {
     "trail": "v, the count of versions, can",
+    "mode": "v, the count of versions, can",
     "expires": "it counts from when the job ended: finished can",
 }
 _UNSORTABLE_OWN = "what recipes report has no index; / finds jobs by title, key and error"
