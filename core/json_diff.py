@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 
+from core.secrecy import holds_secret
 from data.records import JsonValue
 
 BIG = 2_000_000
@@ -56,6 +57,8 @@ class Change:
     """Where the value was, if it was elsewhere."""
     whole: str = ""
     """Why the two were compared only as a whole, if they were."""
+    secret: bool = False
+    """Whether it stands under the name of one; see `core.secrecy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +115,14 @@ class Comparer:
 
     def _mappings(self, place: _Place, old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> Iterator[Change]:
         for key, value in new.items():
+            here = place.within(key, old, new)
             if key in old:
-                yield from self._values(place.at(_key(key)), old[key], value)
+                yield from self._values(here, old[key], value)
             else:
-                yield place.at(_key(key)).change(Kind.ADDED, None, value)
+                yield here.change(Kind.ADDED, None, value)
         for key, value in old.items():
             if key not in new:
-                yield place.at(_key(key)).change(Kind.REMOVED, value, None)
+                yield place.within(key, old, new).change(Kind.REMOVED, value, None)
 
     def _lists(self, place: _Place, old: Sequence[JsonValue], new: Sequence[JsonValue]) -> Iterator[Change]:
         old_texts, new_texts = [canonical(one) for one in old], [canonical(one) for one in new]
@@ -143,15 +147,20 @@ class _Place:
     path: str
     was: str
     depth: int
+    secret: bool = False
 
     def at(self, inner: str, was: str | None = None) -> _Place:
-        return _Place(self.path + inner, self.was + (was or inner), self.depth + 1)
+        return _Place(self.path + inner, self.was + (was or inner), self.depth + 1, self.secret)
+
+    def within(self, key: str, *mappings: Mapping[str, JsonValue]) -> _Place:
+        secret = self.secret or any(holds_secret(mapping, key) for mapping in mappings)
+        return replace(self.at(_key(key)), secret=secret)
 
     def change(self, kind: Kind, old: JsonValue, new: JsonValue) -> Change:
         if kind is Kind.REMOVED:
-            return Change(kind, self.was, old)
+            return Change(kind, self.was, old, secret=self.secret)
         elsewhere = self.was if kind is not Kind.ADDED and self.was != self.path else None
-        return Change(kind, self.path, old, new, elsewhere)
+        return Change(kind, self.path, old, new, elsewhere, secret=self.secret)
 
 
 def canonical(value: JsonValue) -> str:
@@ -269,7 +278,8 @@ def _joined(changes: Sequence[Change]) -> list[Change]:
         ):
             was = waiting.popleft()
             gone.add(id(was))
-            found.append(Change(Kind.MOVED, change.path, was.old, change.new, was.path))
+            secret = was.secret or change.secret
+            found.append(Change(Kind.MOVED, change.path, was.old, change.new, was.path, secret=secret))
         else:
             found.append(change)
     return [change for change in found if id(change) not in gone]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import NotFound, Refused, UsageError, WorkspaceError
 from core.journal import Masking
-from core.secrecy import secret_name
+from core.secrecy import holds_secret
 from core.wording import meant
 from data.records import JsonValue
 
@@ -51,7 +51,7 @@ def save(workspace: Path, recipe: str, name: str, event: JsonValue, masking: Mas
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a saved event: use letters, digits and . _ -")
     masked: list[str] = []
-    text = json.dumps(_masked(event, (), masking, masked), indent=2) + "\n"
+    text = json.dumps(_masked(event, (), masking, masked, False), indent=2) + "\n"
     path = Path(FOLDER) / recipe / f"{name}.json"
     try:
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
@@ -64,14 +64,18 @@ def save(workspace: Path, recipe: str, name: str, event: JsonValue, masking: Mas
     return Saved(path, tuple(masked))
 
 
-def _masked(value: JsonValue, at: tuple[str | int, ...], masking: Masking, masked: list[str]) -> JsonValue:
+def _masked(
+    value: JsonValue, at: tuple[str | int, ...], masking: Masking, masked: list[str], secret: bool
+) -> JsonValue:
     match value:
         case dict():
-            return {masking.text(key): _masked(one, (*at, key), masking, masked) for key, one in value.items()}
+            return {
+                masking.text(key): _masked(one, (*at, key), masking, masked, secret or holds_secret(value, key))
+                for key, one in value.items()
+            }
         case list():
-            return [_masked(one, (*at, number), masking, masked) for number, one in enumerate(value)]
+            return [_masked(one, (*at, number), masking, masked, secret) for number, one in enumerate(value)]
         case str() if value:
-            secret = any(isinstance(part, str) and secret_name(part) for part in at)
             hidden = Masking.MASK if secret else masking.text(value)
             if hidden != value:
                 masked.append("".join(_written(at)))

@@ -48,6 +48,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("settle", ("i",), "settle a step in doubt: it happened, or do it again", ("detail",), "settle"),
     Action("edit", ("e",), "edit the recipe in $VISUAL or $EDITOR", (*RECIPES, "report", "detail"), "edit recipe"),
     Action("cancel", ("x",), "cancel: the marked jobs, or this one", ("report", "detail"), "cancel"),
+    Action("hold", ("m",), "hold the job's data past its retention, or release it", ("report", "detail")),
     Action("next_version", ("]",), "the next version", ("detail",)),
     Action("previous_version", ("[",), "the previous version", ("detail",)),
     Action("next_job", ("J",), "the next job of the report", ("detail",)),

@@ -14,7 +14,7 @@ from core.errors import JobdeckError, Refused, UsageError, WorkspaceError
 from core.text import safe_block
 from tui import cli_tables as tables
 from tui import output
-from tui.cli_options import WorkspaceCommand, complete_recipe, named_recipe, named_workspace
+from tui.cli_options import WorkspaceCommand, complete_recipe, named_recipes, named_workspace
 
 if TYPE_CHECKING:
     from core.automation import Automation
@@ -126,8 +126,7 @@ def on_terminal(*streams: TextIO) -> bool:
 def opened(context: click.Context) -> Automation:
     """Return the command's workspace, opened until the command ends; raises NotFound where `--recipe` names none."""
     automation = context.with_resource(open_automation(workspace_of(context)))
-    recipe = named_recipe(context)
-    if recipe is not None:
-        # A filter by it would find nothing, and nobody would learn of the slip.
+    for recipe in named_recipes(context):
+        # A filter by one that is not there would do nothing, and nobody would learn of the slip.
         automation.recipe(recipe)
     return automation

@@ -22,7 +22,7 @@ from tui.output import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAMED = "jobdeck.workspace"
-_RECIPE = "jobdeck.recipe"
+_RECIPES = "jobdeck.recipes"
 
 
 def named_workspace(context: click.Context) -> Path | None:
@@ -35,14 +35,19 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Path | 
         context.meta[_NAMED] = value
 
 
-def named_recipe(context: click.Context) -> str | None:
-    """Return the recipe that `--recipe` names."""
-    return context.meta.get(_RECIPE)
+def named_recipes(context: click.Context) -> list[str]:
+    """Return the recipes that `--recipe` and `--not-recipe` name."""
+    return context.meta.get(_RECIPES, [])
 
 
 def _remember_recipe(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    context.meta[_RECIPE] = value
+    context.meta.setdefault(_RECIPES, []).extend([] if value is None else [value])
     return value
+
+
+def _remember_recipes(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> frozenset[str]:
+    context.meta.setdefault(_RECIPES, []).extend(names)
+    return frozenset(names)
 
 
 def workspace_option() -> click.Option:
@@ -240,8 +245,7 @@ _FILTERS = (
     click.option("--recipe", metavar="NAME", callback=_remember_recipe, shell_complete=complete_recipe,
                  help="Jobs of this recipe."),
     click.option("--not-recipe", "not_recipes", multiple=True, metavar="NAME", shell_complete=complete_recipe,
-                 callback=lambda context, parameter, names: frozenset(names),
-                 help="No jobs of this recipe; may be given again."),
+                 callback=_remember_recipes, help="No jobs of this recipe; may be given again."),
     click.option("--status", "statuses", type=Statuses(), default=frozenset(), metavar="STATUS,…",
                  help="Jobs whose latest version has one of these statuses: queued, running, …"),
     click.option("--since", type=Moment(), help="Received at or after: 2h ago (2h), a date, an RFC 3339 time."),

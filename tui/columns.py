@@ -89,7 +89,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("took", "took", lambda job, _: elapsed(job.duration_ms), "duration_ms", 11, 9, 9, right=True),
     Column("versions", "v", lambda job, _: counted(job), "versions", 6, 3, 4, right=True),
     Column("trail", "trail", lambda job, _: _trail(job), None, 10, 5, 9),
-    Column("mode", "mode", lambda job, _: mode_cell(job), None, 16, 8, 17),
+    Column("mode", "mode", lambda job, _: mode_cell(job), None, 16, 17, 17),
     Column("error", "error", lambda job, _: job.error.message if job.error else "", "error", 7, 8, 200, ease=20),
     Column("event_key", "event key", lambda job, _: job.event_key, "event_key", 13, 12, 24),
     Column("expires", "expires", kept.cell, None, 12, 7, 40),

@@ -8,6 +8,7 @@ from core.text import safe
 from data.records import Job
 from tui.units import local, until
 
+_WITH_REASON = 10
 _WITH_DAY = 18
 _WITH_RULE = 40
 
@@ -33,7 +34,7 @@ def cell(job: Job, width: int) -> str:
             return removed(job)
         return f"removed {job.trigger_expired_at.astimezone():%Y-%m-%d}" if width >= _WITH_DAY else "removed"
     if job.held:
-        return f"held: {job.held.reason}" if width >= _WITH_DAY else "held"
+        return f"held: {job.held.reason}" if width >= _WITH_REASON else "held"
     if job.expires_at is None:
         return ""
     return f"in {until(job.expires_at)}" if _ahead(job.expires_at) else "due"

@@ -44,7 +44,7 @@ def _differences(found: Differences) -> Differences:
 
 
 def _change(change: Change) -> Change:
-    name = f"{change.path} {change.was_at or ''}"
+    name = "secret" if change.secret else ""
     return replace(change, old=_masked(change.old, name), new=_masked(change.new, name))
 
 

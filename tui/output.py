@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from core.secrecy import masked
 from data.records import (
     Accepted,
     Batch,
@@ -26,6 +27,7 @@ from data.records import (
     Version,
 )
 from data.states import Status
+from tui.words import mask
 
 if TYPE_CHECKING:
     from core.automation import EngineState, State
@@ -74,7 +76,7 @@ def error_json(error: Error | None) -> Mapped | None:
 
 
 def job_json(job: Job) -> Mapped:
-    """Return a row of the jobs report."""
+    """Return a row of the jobs report; what its columns hold of secrets is masked: listings are passed on."""
     blocked = job.rerun_blocked
     return {
         "id": job.id,
@@ -89,7 +91,7 @@ def job_json(job: Job) -> Mapped:
         "duration_ms": job.duration_ms,
         "versions": job.versions,
         "error": error_json(job.error),
-        "report": dict(job.report),
+        "report": masked(dict(job.report), mask()),
         "rerunnable": blocked is None,
         "rerun_blocked": None if blocked is None else {"code": blocked.code, "message": blocked.message},
     }

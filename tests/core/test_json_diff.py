@@ -38,6 +38,18 @@ def test_each_difference_has_its_path_and_its_values() -> None:
     )
 
 
+def test_what_stands_under_the_name_of_a_secret_is_told_to_be_one() -> None:
+    def headers(value: str) -> Any:
+        return {"headers": [{"name": "Authorization", "value": value}, {"name": "Accept", "value": value}]}
+
+    changes = Comparer().differences(headers("a"), headers("b")).changes
+    assert [(change.path, change.secret) for change in changes] == [
+        ("$.headers[0].value", True), ("$.headers[1].value", False),
+    ]
+    [nested] = Comparer().differences({"token": {"text": 1}}, {"token": {"text": 2}}).changes
+    assert nested.secret
+
+
 def test_one_and_one_point_nought_and_true_are_three_values_and_the_order_of_keys_is_none() -> None:
     assert told({"a": 1}, {"a": True}) == [("changed", "$.a")]
     assert told({"a": 1}, {"a": 1.0}) == [("changed", "$.a")]

@@ -33,6 +33,16 @@ def test_texts_and_numbers_below_such_a_name_are_masked_and_what_holds_none_is_n
     assert data["Password"]["value"] == "x"
 
 
+@pytest.mark.parametrize("pair", [("name", "value"), ("Name", "Value"), ("key", "value")])
+def test_the_value_of_a_named_pair_is_masked_by_that_name(pair):
+    name, value = pair
+    headers = [{name: "Authorization", value: "Bearer x", "comment": "c"}, {name: "Accept", value: "text/html"}]
+    assert masked({"headers": headers}, "*") == {
+        "headers": [{name: "Authorization", value: "*", "comment": "c"}, {name: "Accept", value: "text/html"}],
+    }
+    assert masked(headers, "*")[1] is headers[1]
+
+
 def test_what_is_too_deep_to_be_looked_through_is_masked_as_a_whole():
     deep = {"password": "x"}
     for _ in range(5000):

@@ -112,11 +112,10 @@ class StubAutomation:
     def _version(self, number: int, status: Status, **more: Any) -> Version:
         began = BEGAN + dt.timedelta(minutes=number)
         facts: dict[str, Any] = {"started_at": began, "finished_at": began + dt.timedelta(seconds=2)}
-        facts |= {"error": None, "duration_ms": None, "note": None}
+        facts |= {"error": None, "duration_ms": None, "note": None, "mode": "first" if number == 1 else "start"}
         return Version(
             id=number, job_id=812, number=number, latest=True, status=status, recipe_revision=number,
-            mode="first" if number == 1 else "start", requested_by="" if number == 1 else "ops@10.0.0.3",
-            requested_at=began, **(facts | more),
+            requested_by="" if number == 1 else "ops@10.0.0.3", requested_at=began, **(facts | more),
         )  # fmt: skip
 
     # What tests do to it

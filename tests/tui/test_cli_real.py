@@ -315,3 +315,20 @@ def test_a_listing_on_a_terminal_is_cut_and_says_so(deck: Deck) -> None:
     assert status == 0
     assert "50 of 60; --limit N for more" in shown
     assert "\x1b]" not in shown
+
+
+def test_a_recipe_that_is_not_there_is_not_left_out_silently(ran: Deck) -> None:
+    told = ran.run("rerun", "--not-recipe", "synk", "--all", "--dry-run", expect=1).stderr
+    assert "unknown recipe 'synk'" in told
+    assert "did you mean 'sync'?" in told
+    assert ran.run("jobs", "--not-recipe", "sync").stdout.count("sync") == 0
+
+
+def test_a_secret_among_the_report_columns_is_masked_in_what_is_exported(deck: Deck) -> None:
+    deck.write(SYNC.replace("report:\n", 'report:\n  Reset token: "{{ trigger.token }}"\n'))
+    deck.run("send", "sync", input='{"id": 1, "name": "Ada", "token": "abc-123"}')
+    deck.process("engine", "--until-idle")
+    for format in ("csv", "json", "jsonl"):
+        told = deck.run("jobs", "-o", format).stdout
+        assert "abc-123" not in told
+        assert "Reset token" in told

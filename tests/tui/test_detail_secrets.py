@@ -12,7 +12,7 @@ from stub_automation import FAILED_STEPS, StubAutomation, step
 
 from core.automation import Automation
 from data.states import Status, StepStatus
-from tui import clipboard, columns, outside
+from tui import clipboard, columns, output, outside
 from tui.arrangement import columns_with
 from tui.screens.detail import DetailScreen
 
@@ -157,6 +157,20 @@ def test_the_report_masks_columns_that_name_a_secret(automation: StubAutomation)
     assert column.text(job, 80) == "A-7 · ••••"
     own = {column.title: column.text(job, 80) for column in columns_with(("order", "reset_token"))}
     assert (own["order"], own["reset_token"]) == ("A-7", "••••")
+
+
+def test_a_listing_masks_them_too(automation: StubAutomation) -> None:
+    job = dataclasses.replace(automation.job(812), report={"order": "A-7", "reset_token": "abc-123"})
+    assert output.job_json(job)["report"] == {"order": "A-7", "reset_token": "••••"}
+
+
+@in_app
+async def test_headers_in_a_list_are_masked_by_the_name_beside_them(automation: StubAutomation) -> None:
+    automation.trigger = {"headers": [{"name": "Authorization", "value": "Bearer abc"}, {"name": "A", "value": "b"}]}
+    async with running(automation) as seen:
+        await opened(seen, "g")
+        await seen.sees('value: "••••"', 'value: "b"', "secrets masked")
+        assert "Bearer abc" not in seen.text()
 
 
 @in_app

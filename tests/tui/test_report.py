@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import budgets
 import pytest
@@ -16,7 +17,7 @@ from rich.cells import cell_len
 from terminal import Terminal, jobdeck
 from textual import events
 
-from core.reruns import Selection
+from core.reruns import Rerun, Selection
 from data.records import JobFilter, Sort
 from data.report import Report
 from data.states import Status
@@ -275,12 +276,36 @@ async def test_a_row_changes_in_its_place(stub: Stub, path: Path) -> None:
         await seen.cursor_on(failed[1])
         change(path, f"UPDATE versions SET status = 'succeeded' WHERE latest AND job_id = {failed[1]}")
         await seen.cursor_on(failed[2])
+        await seen.sees(f"{failed[1]} is not here any more, the cursor is on {failed[2]}")
         assert seen.ids == [failed[0], *failed[2:20]]
         await seen.press("!")
         await seen.sees("all — ")
         change(path, f"UPDATE jobs SET title = 'renamed' WHERE id = {failed[2]}")
         await seen.sees("renamed")
         assert seen.cursor[0] == failed[2]
+
+
+@in_app
+async def test_a_rerun_that_takes_the_job_out_of_the_filter_says_where_the_cursor_is(
+    stub: Stub, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rerun = stub.rerun
+
+    def rerun_and_queue(selection: Selection, *how: Any, **more: Any) -> Rerun:
+        change(path, f"UPDATE versions SET status = 'queued' WHERE latest AND job_id = {selection.ids[0]}")
+        return rerun(selection, *how, **more)
+
+    monkeypatch.setattr(stub, "rerun", rerun_and_queue)
+    failed = order(stub, FAILED)
+    async with running(stub) as seen:
+        await seen.press("!", "j")
+        await seen.cursor_on(failed[1])
+        await seen.press("r")
+        await seen.sees("Rerun: 1 run")
+        await seen.press("c")
+        await seen.sees(f"{failed[1]} runs again")
+        told = f"{failed[1]} is not here any more, the cursor is on {failed[2]}"
+        await seen.until(lambda: told in " ".join(seen.text().split()))
 
 
 @in_app

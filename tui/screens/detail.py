@@ -20,6 +20,7 @@ from tui.canceling import not_cancelable
 from tui.detail_panels import rehearse_panel, settle_panel
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import FULL, facts, not_latest
+from tui.holding import hold_or_release, not_to_hold
 from tui.screens.data import BEING_READ, DataScreen
 from tui.steps import child
 from tui.widgets.bars import Bar
@@ -168,6 +169,8 @@ class DetailScreen(DataScreen):
             return f"version {version.number} is the latest"
         if action == "settle" and self._doubtful() is None:
             return "no step is in doubt"
+        if action == "hold":
+            return not_to_hold(job)
         if action == "rehearse":
             return self._not_rehearsed(job, version)
         return super().blocked(action)
@@ -204,6 +207,17 @@ class DetailScreen(DataScreen):
 
     async def _cancel(self) -> None:
         if await self.cancel(Selection(ids=(self.job_id,), version=self.version)):
+            await self._open(self.version)
+
+    def action_hold(self) -> None:
+        """Ask, and hold the job's data, or release it."""
+        if blocked := self.blocked("hold"):
+            self.deck.say(blocked, error=True)
+        elif self.detail is not None:
+            self.act(self._hold(self.detail.job))
+
+    async def _hold(self, job: Job) -> None:
+        if await hold_or_release(self, job):
             await self._open(self.version)
 
     # Versions and jobs

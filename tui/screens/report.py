@@ -19,11 +19,12 @@ from data.states import Status
 from tui import copying
 from tui.actions import bindings
 from tui.asking import Prompt
-from tui.canceling import not_cancelable
+from tui.canceling import cancel_told, not_cancelable
 from tui.columns import COLUMNS
 from tui.copying import Copy
 from tui.dialogs import Choice
 from tui.filters import EXCLUDE, FAILED, SAME, command, described, excluded, ordered, same
+from tui.holding import hold_or_release, not_to_hold
 from tui.screens.columns import ColumnsScreen
 from tui.screens.report_files import ReportFiles
 from tui.units import count
@@ -125,12 +126,14 @@ class ReportScreen(ReportFiles):
         self.deck.open_job(job.id)
 
     def blocked(self, action: str) -> str | None:
-        needs_job = ("rerun", "cancel", "history", "edit", "copy_id", "mark")
+        needs_job = ("rerun", "cancel", "history", "edit", "copy_id", "mark", "hold")
         job = self.table.current
         if action in needs_job and job is None:
             return "no job is under the cursor"
         if action == "cancel" and job is not None and not self.table.marks:
             return not_cancelable(job.versions, job.status)
+        if action == "hold" and job is not None:
+            return not_to_hold(job)
         return None
 
     def action_back(self) -> None:
@@ -251,11 +254,12 @@ class ReportScreen(ReportFiles):
             self.deck.say(self.blocked("rerun") or "")
 
     async def _rerun(self, selection: Selection) -> None:
+        under = self.table.current
         done = await self.rerun(selection)
         if done is not None:
-            self.deck.say(rerun_told(done))
             self.table.action_mark_none()
             await self.reload()
+            self.deck.say(rerun_told(done) + self.table.left_by(under))
 
     def action_cancel(self) -> None:
         """Ask, and cancel the marked jobs, or the one under the cursor."""
@@ -268,8 +272,23 @@ class ReportScreen(ReportFiles):
             self.act(self._cancel(Selection(ids=(table.current.id,))))
 
     async def _cancel(self, selection: Selection) -> None:
-        if await self.cancel(selection):
+        under = self.table.current
+        if done := await self.cancel(selection):
             self.table.action_mark_none()
+            await self.reload()
+            words, failed = cancel_told(done)
+            self.deck.say(words + self.table.left_by(under), failed)
+
+    def action_hold(self) -> None:
+        """Ask, and hold the data of the job under the cursor, or release it."""
+        job = self.table.current
+        if blocked := self.blocked("hold"):
+            self.deck.say(blocked, error=True)
+        elif job is not None:
+            self.act(self._hold(job))
+
+    async def _hold(self, job: Job) -> None:
+        if await hold_or_release(self, job):
             await self.reload()
 
     def action_history(self) -> None:

@@ -97,6 +97,16 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
             self._notice = notice
             self._repaint()
 
+    def departed(self, job: Job) -> None:
+        if told := self.left_by(job):
+            self.app.notify(told.removeprefix("; "))
+
+    def left_by(self, job: Job | None) -> str:
+        """Return, to be said after what was done, that a job is not here any more; nothing where it is."""
+        if job is None or self.current is None or self._window.find(job.id) is not None:
+            return ""
+        return f"; {job.id} is not here any more, the cursor is on {self.current.id}"
+
     # Views, and back
 
     def change(self, filter: JobFilter, sort: Sort, on: int | None = None) -> None:

@@ -77,6 +77,9 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     def moved(self) -> None:
         """The cursor may be on another row; what follows is painted."""
 
+    def departed(self, job: Job) -> None:
+        """The job that was under the cursor is not there any more: the cursor is on the one that took its place."""
+
     async def counted(self) -> None:
         """The store moved, and was counted anew."""
 
@@ -183,6 +186,8 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             return
         self._adopt(report, rows, above, each=each, kept=kept)
         self._stay()
+        if kept is not None and self._window.find(kept.id) is None:
+            self.departed(kept)
 
     def _adopt(
         self, report: Report, rows: list[Job], above: int, *, each: int, kept: Job | None, position: int | None = None
