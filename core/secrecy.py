@@ -9,8 +9,8 @@ from functools import lru_cache
 from data.records import JsonValue
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_NAMES = ("name", "Name", "key", "Key")
-"""Under what a pair of a list has the name of its value, as the headers of a HAR file do."""
+_NAMES, _VALUES = ("name", "Name", "key", "Key"), ("value", "Value")
+"""Under what a pair of a list has its name, and its value, as the headers of a HAR file do."""
 _SECRET = re.compile(
     r"(?:passw(?:or[dt]|d)|pwd|passphrase|passcode|secret|token|(?:api|access|private|signing)[_-]?key"
     r"|authori[sz]ation|credential|cookie|signature)s?(?![^\W_])",
@@ -30,7 +30,7 @@ def secret_name(name: str) -> bool:
 
 def holds_secret(mapping: Mapping[str, JsonValue], key: str) -> bool:
     """Return whether what stands under a key is a secret: by that name, or as the value of a `{name, value}` pair."""
-    if key.lower() == "value":
+    if key in _VALUES:
         return any(isinstance(name := mapping.get(one), str) and secret_name(name) for one in _NAMES)
     return secret_name(key)
 
@@ -51,7 +51,7 @@ def _masked(value: JsonValue, mask: str, hidden: bool) -> JsonValue:
     if isinstance(value, (dict, list)):
         changed: JsonValue = None
         for at, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            shown = _masked(inner, mask, hidden or (isinstance(value, dict) and holds_secret(value, at)))
+            shown = _masked(inner, mask, hidden or (isinstance(at, str) and holds_secret(value, at)))
             if shown is not inner:
                 changed = value.copy() if changed is None else changed
                 changed[at] = shown
