@@ -206,16 +206,17 @@ def test_an_event_is_saved_from_a_job_without_its_secrets(workspace, monkeypatch
     workspace.recipe("steps: [{set: {a: 1}}]\n")
     event = {
         "name": "Ada", "password": "hunter2", "tokens": ["t1", 5], "note": "see canary-5f2d", "empty_secret": "",
-        "lone": "\ud800",
+        "lone": "\ud800", "headers": [{"name": "Cookie", "value": "sid=99"}, {"name": "Accept", "value": "text/html"}],
     }
     job = workspace.run(event).job.id
     trials = workspace.automation.trials
     saved = trials.save("sync", job, None, "ada")
     assert str(saved.path) == "tests/sync/ada.json"
-    assert saved.masked == ("password", "tokens[0]", "note")
+    assert saved.masked == ("password", "tokens[0]", "note", "headers[0].value")
     text = (workspace.path / saved.path).read_text()
     assert json.loads(text) == {
-        **event, "password": "••••", "tokens": ["••••", 5], "note": "see ••••"
+        **event, "password": "••••", "tokens": ["••••", 5], "note": "see ••••",
+        "headers": [{"name": "Cookie", "value": "••••"}, event["headers"][1]],
     }
     assert trials.saved("sync") == ["ada"]
     assert trials.saved_event("sync", "ada") == workspace.path / saved.path
