@@ -25,6 +25,7 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widgets import Input
 
 from core.automation import EngineState
 from core.reruns import Selection
@@ -76,6 +77,7 @@ def stop_time(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "dt", SimpleNamespace(**{**vars(dt), "datetime": _Still}))
     patch.setattr(base, "PERIOD", 1_000.0)
     patch.setattr(report, "PATIENCE", 0.02)
+    patch.setattr(Input, "_toggle_cursor", lambda self: None)
     patch.setattr(Compositor, "render_update", _asked_for)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -143,5 +144,8 @@ def page(looks: Mapping[str, str]) -> str:
 def differing(snapshot: Any, taken: Mapping[str, str]) -> Iterator[str]:
     """Yield the names of those that differ from how they were, each with how where that is text."""
     for name, now in taken.items():
-        if snapshot(name=name) != now:
-            yield "\n".join([name, *([] if now.startswith("<svg") else snapshot.get_assert_diff())])
+        compared = snapshot(name=name)
+        if compared != now:
+            before = "" if now.startswith("<svg") else str(compared)
+            yield "\n".join([name, *(difflib.unified_diff(before.splitlines(), now.splitlines(), n=1, lineterm="")
+                                     if before else ())])

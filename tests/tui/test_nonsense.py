@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,7 +81,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipes").mkdir(parents=True)
     (folder / "jobdeck.toml").touch()
     (folder / "recipes" / "sync.yaml").write_text(RECIPE)
-    (folder / "recipes" / f"odd[bold]\x1b[777m\u202e.yaml").write_text(f"trigger: {{manual.event: {{}}}}\n{quoted(WRITABLE)}: 1\n")
+    for name in ("odd[bold]\x1b[777m\u202e", "torn"):
+        (folder / "recipes" / f"{name}.yaml").write_text(f"trigger: {{manual.event: {{}}}}\n{quoted(WRITABLE)}: 1\n")
     with Automation(folder) as automation:
         events = [{"title": f"{name} {NONSENSE}", "bad": bad, f"k{NONSENSE}": [NONSENSE, {"password": NONSENSE}]}
                   for name, bad in (("one", True), ("two", True), ("three", False))]  # fmt: skip
@@ -93,7 +94,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         work(folder, automation)
         for group in automation.failures.groups():
             automation.failures.note(group.group, f"note {NONSENSE}", by=f"ada{WRITABLE}")
-        (folder / "recipes" / "sync.yaml").write_text(f"{RECIPE}  - {{id: more, {quoted(WRITABLE)}: 1}}\n")
+        (folder / "recipes" / "sync.yaml").write_text(f"{RECIPE}  - {{id: more, set: {{it: {quoted(WRITABLE)}}}}}\n")
         automation.recipes()
     views.save(folder, f"view {WRITABLE}", View(JobFilter(search=f"one {WRITABLE}"), Sort("id")))
     return folder
@@ -111,40 +112,78 @@ def work(folder: Path, automation: Automation) -> None:
 
 
 WALK: tuple[tuple[str, str], ...] = (
-    ("Y", "Copy what?"), ("\x1b", "r rerun"), ("|", "Space show"), ("\x1b", "3 jobs"),
-    ("b", "view"), ("x", "Delete"), ("\x1b", "w save"), ("\r", "one ["), ("\x1b", "3 jobs"),
-    ("w", "Write the jobs"), ("\x1b", "r rerun"), ("T", "Received since"), ("\x1b", "r rerun"),
-    ("r", "sync"), ("\x1b", "Space mark"), ("*", "marked"), ("r", "sync"), ("\x1b", "marked"), ("U", "3 jobs"),
+    ("Y", "Copy what?"), ("\x1b", "!Copy what?"), ("|", "Space shows"), ("\x1b", "3 jobs"),
+    ("b", "in the report now"), ("x", "Delete the saved view"), ("\x1b", "!Delete"), ("\r", "of 3 jobs"),
+    ("\x1b", "all — 3 jobs"), ("w", "Write the jobs"), ("\x1b", "!Write the jobs"),
+    ("T", "Received since"), ("\x1b", "!Received since"), ("r", "Rerun: 1 run"), ("\x1b", "!Rerun:"),
+    ("*", "3 marked"), ("r", "Rerun: 3 run"), ("\x1b", "!Rerun:"), ("U", "!marked"),
     # The job under the cursor, which failed, and all that there is of it.
-    ("G", "3 jobs"), ("\r", "jobs > 1.3"), ("\t", "[bold]b"), ("+", "password"), ("G", "{{ 7*7 }}"), ("g", "["),
-    ("/bold\r", "bold"), ("\x1b", "["), ("Y", "Copy what?"), ("\x1b", "["), ("\t", "["), ("g", "secrets masked"),
-    ("V", "Show the secrets"), ("\x1b", "r rerun"), ("t", "sync"), ("\x1b", "jobs > 1.3"), (":", "versions of"),
-    ("\x1b", "jobs > 1.3"), ("?", "type to filter"), ("\x1b", "jobs > 1.3"),
-    ("H", "jobs > 1 > versions"), ("d", "is marked"), ("j", "["), ("d", "1.2 and 1.3"), ("n", "["), ("+", "["),
-    ("G", "["), ("\x1b", "versions"), ("\x1b", "jobs > 1.3"), ("\x1b", "3 jobs"),
+    ("G", "> 1 ✗ failed"), ("\r", "jobs > 1.3"), ("\t", "trigger event"), ("+", "[bold]b"), ("G", "jobs > 1.3"),
+    ("Y", "Copy what?"), ("\x1b", "!Copy what?"), ("/bold\r", "1 of 1 place"), ("\t", "jobs > 1.3"),
+    ("g", "secrets masked"), ("V", "Show the secrets"), ("c", "secrets shown"), ("t", "Rehearse 1.3?"),
+    ("\x1b", "!Rehearse 1.3?"), (":", "H versions of"), ("\x1b", "!H versions of"), ("?", "type to filter"),
+    ("\x1b", "!type to filter"), ("H", "> 3*"), ("d", "is marked"), ("j", "> 2"), ("d", "1.2 and 1.3"),
+    ("n", "1.2 and 1.3"), ("+", "1.2 and 1.3"), ("G", "1.2 and 1.3"), ("\x1b", "> versions"), ("\x1b", "jobs > 1.3"),
+    ("\x1b", "3 jobs"),
     # The others.
-    ("2", "a start/stop"), ("G", "a start/stop"), ("e", "[bold]"), ("g", "sync"), ("a", "Stop sync"),
-    ("\x1b", "a start/stop"), ("\r", "recipes > sync"), ("\t", "r1"), ("\r", "recipes > sync > r1"), ("G", "["),
-    ("\x1b", "recipes > sync"), ("\x1b", "a start/stop"), ("j", "["), ("\r", "recipes > "), ("\x1b", "a start/stop"),
-    ("3", "done"), ("\r", "batch 1"), ("r", "["), ("\x1b", "batch 1"), ("\x1b", "activity"),
-    ("4", "note by"), ("n", "A note on"), ("\x1b", "n note"), ("r", "["), ("\x1b", "n note"), ("\r", "jobs"),
-    ("\x1b", "n note"), (":audit", "audit: who"), ("\r", "by ada["), ("G", "ada["), ("\x1b", "n note"),
-    (":messages", "messages: all"), ("\r", "messages"), ("\x1b", "n note"),
+    ("2", "3, 2 failed"), ("e", "cannot be a recipe's name"), ("G", "> torn"), ("\r", "recipes > torn"),
+    ("\x1b", "!recipes > torn"), ("k", "> sync"), ("a", "Stop sync"), ("\x1b", "!Stop sync"), ("\r", "recipes > sync"),
+    ("\t", "r2"), ("\r", "recipes > sync > r2"), ("G", "recipes > sync > r2"), ("\x1b", "!sync > r2"),
+    ("\x1b", "!recipes > sync"), ("3", "done"), ("\r", "batch 1 done"), ("r", "Rerun: "), ("\x1b", "!Rerun:"),
+    ("\x1b", "!batch 1 done"), ("4", "note by"), ("n", "A note on"), ("\x1b", "!A note on"), ("r", "Rerun:"),
+    ("\x1b", "!Rerun:"), ("\r", "of 3 jobs"), ("\x1b", "note by"), (":audit", "audit: who"), ("\r", "by ada["),
+    ("G", "by ada["), ("\x1b", "note by"), (":messages", "messages: all"), ("\r", "is marked; d on"),
 )  # fmt: skip
+"""Keys, and what is on the screen then, or after `!` no longer."""
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (160, 40)])
-def test_nothing_from_outside_is_obeyed_on_any_screen(workspace: Path, columns: int, lines: int) -> None:
-    editor = f"{sys.executable} -c pass"
-    with jobdeck(workspace, columns=columns, lines=lines, EDITOR=editor, VISUAL=editor) as terminal:
-        terminal.wait_for("3 jobs")
-        seen = [terminal.wait_for("[@click=app.quit]a[/] [/] [")]
+def holds(then: str, screen: str) -> bool:
+    """Return whether a screen is the one that a step of the walk leads to."""
+    shown = " ".join(screen.split())
+    return then[1:] not in shown if then.startswith("!") else then in shown
+
+
+def test_nothing_from_outside_is_obeyed_on_any_screen(workspace: Path) -> None:
+    options = {"EDITOR": "true", "VISUAL": "true", "ESCDELAY": "1"}
+    with jobdeck(workspace, **options) as terminal:
+        seen = [terminal.wait_for("3 jobs")]
         for keys, then in WALK:
             terminal.send(keys)
-            seen.append(terminal.wait_for(then))
+            terminal.wait_for(partial(holds, then))
             terminal.wait_until_quiet(0.06)
             seen.append(terminal.text())
+        # A large screen shows columns and panes that a small one has no room for.
+        terminal.resize(160, 40)
+        terminal.send("1")
+        terminal.wait_for("3 jobs")
+        terminal.send("\r")
+        terminal.wait_for("jobs > 1.3")
+        terminal.wait_until_quiet()
         assert terminal.process.poll() is None
         assert obeyed(bytes(terminal.received)) == set()
     # As it was written, with what is not seen made visible.
     assert any("[bold]b {{ 7*7 }}^[]0;777^G^[]52;" in screen for screen in seen)
+
+
+COMMANDS = (
+    "jobs", "show 1", "history 1", "diff 1.1 1.3", "errors", "audit", "batches", "batch show 1", "recipes",
+    "recipe show sync", "recipe revisions sync", "recipe coverage sync", "rerun --all --dry-run", "status",
+)
+PROGRAM = f"""
+import sys
+from tui.cli import cli
+for words in {COMMANDS}:
+    print(f"==== {{words}}")
+    cli(["-w", sys.argv[1], *words.split()], prog_name="jobdeck", standalone_mode=False)
+print("==== done")
+"""
+
+
+def test_nothing_from_outside_is_obeyed_in_any_table(workspace: Path) -> None:
+    with Terminal([sys.executable, "-c", PROGRAM, str(workspace)], columns=160, lines=400) as terminal:
+        shown = terminal.wait_for("==== done", 30)
+        assert obeyed(bytes(terminal.received)) == set()
+    tables = shown.split("==== ")[1:-1]
+    assert [table.splitlines()[0] for table in tables] == list(COMMANDS)
+    untold = {table.splitlines()[0] for table in tables if "[/]" not in table and "[bold]" not in table}
+    assert untold <= {"status", "recipe coverage sync", "recipe revisions sync", "rerun --all --dry-run"}
