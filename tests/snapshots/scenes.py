@@ -1,4 +1,4 @@
-"""Everything that the terminal shows, scene by scene: each screen, what it is when empty or broken, each panel on it."""
+"""Everything that the terminal shows, scene by scene: each screen, also empty or broken, and each panel on it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def planned(automation: Staged) -> None:
     """A bulk rerun: ids out of two recipes, refusals, repeats."""
     refused = (*(Refusal(id, "trigger_expired", "its trigger data was removed on 2026-04-04 (retention 30d)")
                  for id in (31, 32, 33, 34, 35, 36)), Refusal(41, "running", "41 is running"))
-    diff = ("--- r2", "+++ r3", "@@ -4,2 +4,2 @@", '-  name: "{{ trigger.Name }}"', '+  name: "[b]{{ trigger.Nom }}[/b]"')
+    diff = ("--- r2", "+++ r3", "@@ -4,2 +4,2 @@",
+            '-  name: "{{ trigger.Name }}"', '+  name: "[b]{{ trigger.Nom }}[/b]"')
     changes = (RevisionChange("invoices", 2, 3, 100, diff), RevisionChange("sync", 3, 3, 28))
     repeats = (Repeat("invoices", "2.then.1", "http.request", 96), Repeat("sync", "1", "email.send", 3))
 
@@ -189,15 +190,18 @@ JOB: Sequence[Scene] = (
     Scene("an older version", lambda app: app.open_job(812, 1), ("not the latest", "(r rerun)", "key:r", "L opens it"),
           rerun_once, drawn=False),
     Scene("a job's secrets masked", job, ("tell log.write", "key:g", "V shows them"), secrets),
-    Scene("a job whose object went on", job, ("tell log.write", "new_or_updated", "key:g", ">   newer job"), went_on, drawn=False),
+    Scene("a job whose object went on", job, ("tell log.write", "new_or_updated", "key:g", ">   newer job"),
+          went_on, drawn=False),
     Scene("a job whose event is gone", job, ("tell log.write", "key:g", "(r rerun)"), expired, drawn=False),
     Scene("a job that is not there", lambda app: app.open_job(9), ("there is no job 9",), drawn=False),
     Scene("a step in doubt", job, ("tell log.write", "i settle", "key:i", "Nobody knows"), doubt, drawn=False),
     Scene("a job's data searched", job, (*OPEN, "key:tab", "key:/", "key:a"), drawn=False),
-    Scene("a job's secrets asked for", job, ("tell log.write", "key:g", "V shows", "key:V", "audit"), secrets, drawn=False),
+    Scene("a job's secrets asked for", job, ("tell log.write", "key:g", "V shows", "key:V", "audit"), secrets,
+          drawn=False),
     Scene("a job tried", job, (*OPEN, "key:t", "Rehearse 812.1?"), drawn=False),
     Scene("a job canceled", job, ("tell log.write", "i settle", "key:x", "Cancel 1 job?"), doubt, drawn=False),
-    Scene("versions", lambda app: app.open_history(812), ("3 versions", "422", "r rerun", "key:j", "key:d", "is marked"),
+    Scene("versions", lambda app: app.open_history(812),
+          ("3 versions", "422", "r rerun", "key:j", "key:d", "is marked"),
           versions),
     Scene("two versions compared", lambda app: app.open_diff(812, ((812, 1), (812, 2))),
           ("the first step that differs", "n next", "key:n", "key:n", "key:n", "key:n"), compared),
@@ -229,10 +233,12 @@ RECIPES: Sequence[Scene] = (
     Scene("recipes", recipes, ("349, 3 failed", "most from", "a start/stop"), polled),
     Scene("a broken recipe among others", recipes, ("349 jobs", "r3 keeps running", "sync.yaml is broken"),
           lambda automation: automation.broken()),
-    Scene("no recipes", recipes, ("No recipe yet", "(a start/stop)"), lambda automation: automation.recipe_states.clear(), drawn=False),
+    Scene("no recipes", recipes, ("No recipe yet", "(a start/stop)"),
+          lambda automation: automation.recipe_states.clear(), drawn=False),
     Scene("a recipe to stop", recipes, ("349, 3 failed", "key:a", "Stop sync"), drawn=False),
     Scene("a recipe", recipe, ("branch else", "349 jobs", "key:tab", "key:d", "r3 is marked")),
-    Scene("a broken recipe", recipe, ("branch else", "349 jobs", "actoin"), lambda automation: automation.broken(), drawn=False),
+    Scene("a broken recipe", recipe, ("branch else", "349 jobs", "actoin"),
+          lambda automation: automation.broken(), drawn=False),
     Scene("two revisions compared", lambda app: app.push_screen(RecipeDiffScreen("sync", 1, 3)),
           ("[b]Acme[/b]", "n next", "key:n")),
     Scene("a revision", newest_revision, ("^[[2J", "(d diff)")),
@@ -294,8 +300,10 @@ OTHERS: Sequence[Scene] = (
     Scene("messages", told, ("copied 812", "actoin")),
     Scene("no messages", lambda app: app.push_screen(MessagesScreen()), ("nothing was told so far",), drawn=False),
     Scene("keys", help, ("tell log.write", "key:?", "type to filter", "off: version 1 of 2"), rerun_once),
-    Scene("keys found", help, ("tell log.write", "key:?", "type to", "key:c", "key:o", "key:p", "copy"), rerun_once, drawn=False),
+    Scene("keys found", help, ("tell log.write", "key:?", "type to", "key:c", "key:o", "key:p", "copy"),
+          rerun_once, drawn=False),
     Scene("the palette", help, ("tell log.write", "key::", "off: version 1 of 2"), rerun_once),
-    Scene("an action found", help, ("tell log.write", "key::", "off:", "key:v", "key:e", "key:r", "versions"), rerun_once,
+    Scene("an action found", help,
+          ("tell log.write", "key::", "off:", "key:v", "key:e", "key:r", "versions"), rerun_once,
           drawn=False),
 )  # fmt: skip

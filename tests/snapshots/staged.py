@@ -1,4 +1,4 @@
-"""A stage for pictures: one application that shows scene after scene, and what each looks like in every size and look."""
+"""A stage for pictures: one application that shows scene after scene, and what each looks like."""
 
 from __future__ import annotations
 
