@@ -180,7 +180,8 @@ print("==== done")
 
 
 def test_nothing_from_outside_is_obeyed_in_any_table(workspace: Path) -> None:
-    with Terminal([sys.executable, "-c", PROGRAM, str(workspace)], columns=160, lines=400) as terminal:
+    with Terminal([sys.executable, "-c", PROGRAM, str(workspace)], columns=160, lines=400,
+                  environment={"COLUMNS": "160"}) as terminal:
         shown = terminal.wait_for("==== done", 30)
         assert obeyed(bytes(terminal.received)) == set()
     tables = shown.split("==== ")[1:-1]
