@@ -1,6 +1,6 @@
-"""Lets the snapshots import their helpers by name."""
+"""Lets the snapshots import their helpers, and those of the terminal's tests, by name."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tui"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tui")]

@@ -1,211 +1,151 @@
-"""Pictures of the job's own screens; changed on purpose with `pytest --snapshot-update`."""
+"""What every screen looks like, in pictures and as text; changed on purpose with `pytest --snapshot-update`."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
+import asyncio
+import difflib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
-from piloted import PilotedApp, Seen
-from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
-from stub_batches import paused_and_done
-from textual.pilot import Pilot
+import scenes
+from pytest_textual_snapshot import SVGImageExtension
+from staged import LARGE, NORMAL, NOW, TINY, Scene, Stage, Staged, coloured, stage, stop_time
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from core.automation import EngineState
-from data.records import ErrorGroup, ErrorNote
-from data.states import Status, StepStatus
-from tui.screens.batch import BatchScreen
-from tui.screens.recipe import RecipeScreen
-from tui.screens.revision import RecipeDiffScreen, RevisionScreen
+from data.database import Database, sqlite_url
+from tests.benchmarks.generate import fill
 
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+JOBS = 60
+SAME = "the same"
+UNSEEN = {"on", "white", "bright_white", "black", "bright_black"}
+"""Words of styles that are not seen on every ground, light or dark."""
+
+
+class TextExtension(SingleFileSnapshotExtension):
+    """A snapshot that is a file of text."""
+
+    _file_extension = "txt"
+    _write_mode = WriteMode.TEXT
 
 
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    stop_time(monkeypatch)
     yield
     monkeypatch.undo()
     time.tzset()
 
 
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Database]]:
+    """Give a store with jobs and one without."""
+    folder = tmp_path_factory.mktemp("stores")
+    Database(sqlite_url(folder / "none.db")).close()
+    (folder / "jobs.db").write_bytes((folder / "none.db").read_bytes())
+    fill(folder / "jobs.db", JOBS, int(NOW.timestamp()) * 1_000_000)
+    found = Database(sqlite_url(folder / "jobs.db")), Database(sqlite_url(folder / "none.db"))
+    yield found
+    for database in found:
+        database.close()
+
+
 @pytest.fixture
-def automation() -> StubAutomation:
-    stub = StubAutomation()
-    stub.state = EngineState(True, 4711, "here", None, "127.0.0.1:8321")
-    return stub
+def automation(stores: tuple[Database, Database], tmp_path: Path) -> Callable[[], Staged]:
+    """Give what makes an automation in a workspace of its own."""
+    numbers = iter(range(1_000))
+
+    def made() -> Staged:
+        workspace = tmp_path / str(next(numbers)) / "deck"
+        workspace.mkdir(parents=True)
+        return Staged(*stores, workspace)
+
+    return made
 
 
-def shown(open: Callable[[PilotedApp], None], *steps: str) -> Callable[[Pilot[None]], Awaitable[None]]:
-    """Return what opens a screen, then waits for each text and presses each key (`key:r`) of the steps."""
+@dataclass
+class Looks:
+    """What was seen of scenes."""
 
-    async def run(pilot: Pilot[None]) -> None:
-        assert isinstance(pilot.app, PilotedApp)
-        seen = Seen(pilot.app, pilot)
-        await seen.sees("engine running")
-        open(pilot.app)
-        for one in steps:
-            if one.startswith("key:"):
-                await seen.press(one[4:])
-            else:
-                await seen.sees(one)
+    pictures: dict[str, str] = field(default_factory=dict)
+    """SVG by the name of the scene and the size."""
+    texts: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Of each scene, by its name, what it is in each size and look, as text."""
 
-    return run
+    async def take_usual(self, shown: Stage, scene: Scene) -> None:
+        """Look at a scene on a terminal that has all; it is opened large."""
+        texts = self.texts[scene.name]
+        if scene.drawn:
+            self.pictures[f"{scene.name} 120x40"] = shown.app.export_screenshot()
+            await shown.sized(*NORMAL)
+            self.pictures[f"{scene.name} 80x24"] = shown.app.export_screenshot()
+        texts["80x24"], texts["80x24, styles"] = shown.text(), shown.styles()
+        if not scene.drawn:
+            await shown.sized(*TINY)
+            texts["40x10"] = shown.text()
 
-
-@SIZES
-def test_detail_of_a_failed_job(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    opened = shown(lambda app: app.open_job(812), "tell log.write", 'method: "POST"', "r rerun")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_detail_asks_before_it_reruns(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    opened = shown(lambda app: app.open_job(812), "tell log.write", "key:r", "would happen again", ">Esc Cancel<")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_detail_of_an_older_version(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.add_version(Status.SUCCEEDED, duration_ms=900)
-    opened = shown(lambda app: app.open_job(812, 1), "not the latest", "(r rerun)", "key:r", "L opens it")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+    async def take_plain(self, shown: Stage, scene: Scene) -> None:
+        """Look at a scene on a light terminal that has nothing but ASCII; small, it has no colours either."""
+        texts = self.texts[scene.name]
+        styles = shown.styles()
+        texts["80x24, ASCII"] = shown.text()
+        texts["80x24, styles in ansi-light"] = SAME if styles == texts["80x24, styles"] else styles
+        shown.app.without_colours = True
+        await shown.sized(*TINY)
+        texts["40x10, ASCII"], texts["40x10, styles with NO_COLOR"] = shown.text(), shown.styles()
+        shown.app.without_colours = False
 
 
-@SIZES
-def test_versions(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.add_version(Status.CANCELED, note="wrong file")
-    automation.add_version(Status.SUCCEEDED, duration_ms=61_000)
-    opened = shown(lambda app: app.open_history(812), "3 versions", "422", "r rerun")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_bulk_reruns(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.batches.known = paused_and_done()
-    opened = shown(lambda app: app.action_screen_activity(), "8  paused", "a pause/resume")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_a_bulk_rerun(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.batches.known = paused_and_done()
-    opened = shown(lambda app: app.push_screen(BatchScreen(8)), "trigger_expired", "rerun failed")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_detail_with_secrets_masked_and_the_time_of_each_step(
-    snap_compare: Any, automation: StubAutomation, size: tuple[int, int]
+async def seen(
+    scenes: Iterable[Scene], automation: Callable[[], Staged], theme: str, opened: Callable[[Scene], tuple[int, int]],
+    look: Callable[[Stage, Scene], Awaitable[None]],
 ) -> None:
-    began = BEGAN + dt.timedelta(minutes=1)
-    automation.trigger = {"user": "ada", "Password": "hunter2", "headers": {"X-Api-Key": "k-1", "Accept": "*/*"}}
-    found, *others = FAILED_STEPS
-    automation.steps = (dataclasses.replace(found, started_at=began), *others[:2],
-                        dataclasses.replace(others[2], started_at=began + dt.timedelta(milliseconds=400)), others[3])
-    opened = shown(lambda app: app.open_job(812), "tell log.write", "key:g", "V shows them")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+    """Show one scene after the other, each opened in its size, and look at it."""
+    async with stage(automation(), theme) as shown:
+        for scene in scenes:
+            await shown.sized(*opened(scene))
+            await shown.show(scene, automation())
+            await look(shown, scene)
 
 
-def test_detail_on_a_tiny_screen(snap_compare: Any, automation: StubAutomation) -> None:
-    async def opened(pilot: Pilot[None]) -> None:
-        seen = Seen(pilot.app, pilot)  # type: ignore[arg-type]
-        await seen.sees("engine on")
-        seen.app.open_job(812)
-        await seen.sees("2.else.1 create", "(L latest)")
-
-    assert snap_compare(PilotedApp(automation), terminal_size=(40, 10), run_before=opened)
-
-
-@SIZES
-def test_two_versions_compared(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.add_version(Status.SUCCEEDED, duration_ms=900)
-    automation.texts = {1: "steps:\n  - find\n  - create: Acme\n", 2: "steps:\n  - find\n  - create: Acme Ltd\n"}
-    created = step("2.else.1", "create", StepStatus.SUCCEEDED, "http.request", effect="writes", attempts=1,
-                   input={"method": "POST", "url": "https://desk.test/organizations", "json": {"name": "Acme Ltd"}},
-                   output={"status": 201, "body": {"id": 4711}})
-    told = step("3", "tell", StepStatus.SUCCEEDED, "log.write", input={"message": "done"})
-    automation.steps_of = {2: (*FAILED_STEPS[:3], created, told)}
-    opened = shown(
-        lambda app: app.open_diff(812, ((812, 1), (812, 2))), "the first step that differs", "n next", "key:n", "key:n",
-        "key:n", "key:n",
-    )
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-GROUPS = [
-    ErrorGroup("5f3a91c2", ("sync",), 1204, 1377, BEGAN, BEGAN + dt.timedelta(hours=5), "422: name is taken", "http",
-               "2.else.1", "http.request", "sync", 3, ErrorNote("ask the desk [b]first[/b]", "ada@10.0.0.3", BEGAN)),
-    ErrorGroup("0b77aa01", ("leads", "sync"), 3, 3, BEGAN, BEGAN, "trigger.Website is undefined\x1b[2J", "expression",
-               "1", None, "leads", 1, None),
-    ErrorGroup("c0ffee00", ("tidy",), 0, 12, BEGAN, BEGAN, "disk full", "file", "1", "files.write", "tidy", None, None),
-]
-
-
-@SIZES
-def test_errors(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.error_groups = GROUPS
-    opened = shown(lambda app: app.action_screen_errors(), "disk full", "note by ada", "r rerun")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_no_errors(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    opened = shown(lambda app: app.action_screen_errors(), "No job has failed", "(r rerun)")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_detail_of_a_job_whose_object_went_on(
-    snap_compare: Any, automation: StubAutomation, size: tuple[int, int]
+@pytest.mark.parametrize("scenes", [scenes.REPORT, scenes.JOB, scenes.RECIPES, scenes.OTHERS],
+                         ids=["report", "job", "recipes", "others"])  # fmt: skip
+def test_everything_looks_as_it_did(
+    scenes: Sequence[Scene], automation: Callable[[], Staged], snapshot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    automation.kin = (815, 809, BEGAN + dt.timedelta(hours=1))
-    opened = shown(lambda app: app.open_job(812), "tell log.write", "new_or_updated", "key:g", ">   newer job")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+    looks = Looks()
+    drawn = [scene for scene in scenes if scene.drawn]
+    others = [scene for scene in scenes if not scene.drawn]
+    asyncio.run(seen([*drawn, *others], automation, "ansi-dark", lambda scene: LARGE if scene.drawn else NORMAL,
+                     looks.take_usual))
+    monkeypatch.setenv("LC_ALL", "C")
+    asyncio.run(seen(drawn, automation, "ansi-light", lambda _: NORMAL, looks.take_plain))
+    changed = [*differing(snapshot.use_extension(TextExtension), {name: page(of) for name, of in looks.texts.items()}),
+               *differing(snapshot.use_extension(SVGImageExtension), looks.pictures)]
+    assert not changed, "\n".join(changed)
+    for name, of in looks.texts.items():
+        for look, text in of.items():
+            # No ground but the terminal's own, and nothing in a colour that would not be seen on it.
+            assert not coloured(text) & UNSEEN, f"{name}, {look}"
+            assert "NO_COLOR" not in look or not coloured(text), f"{name}, {look}"
+            assert "ASCII" not in look or text.isascii(), f"{name}, {look}"
 
 
-@SIZES
-def test_recipes(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    polled = {"polled_at": BEGAN, "next_poll_at": BEGAN + dt.timedelta(seconds=30)}
-    automation.recipe_states[0] = dataclasses.replace(automation.recipe_states[0], **polled)
-    opened = shown(lambda app: app.action_screen_recipes(), "349, 3 failed", "most from", "a start/stop")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+def page(looks: Mapping[str, str]) -> str:
+    """Return a scene as text, in all its looks."""
+    return "\n".join(f"--- {look}\n{text}" for look, text in looks.items()) + "\n"
 
 
-@SIZES
-def test_recipes_one_of_them_broken(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.broken()
-    opened = shown(lambda app: app.action_screen_recipes(), "349 jobs", "r3 keeps running", "sync.yaml is broken")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_no_recipes(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    automation.recipe_states = []
-    opened = shown(lambda app: app.action_screen_recipes(), "No recipe yet", "(a start/stop)")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_a_recipe(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    opened = shown(
-        lambda app: app.push_screen(RecipeScreen("sync")), "branch else", "349 jobs", "key:tab", "key:d", "r3 is marked"
-    )
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_two_revisions_compared(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    opened = shown(lambda app: app.push_screen(RecipeDiffScreen("sync", 1, 3)), "[b]Acme[/b]", "n next", "key:n")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
-
-
-@SIZES
-def test_a_revision(snap_compare: Any, automation: StubAutomation, size: tuple[int, int]) -> None:
-    opened = shown(lambda app: app.push_screen(RevisionScreen(automation.revised[-1])), "^[[2J", "(d diff)")
-    assert snap_compare(PilotedApp(automation), terminal_size=size, run_before=opened)
+def differing(snapshot: Any, taken: Mapping[str, str]) -> Iterator[str]:
+    """Yield the names of those that differ from how they were, each with how where that is text."""
+    for name, now in taken.items():
+        compared = snapshot(name=name)
+        if compared != now:
+            before = "" if now.startswith("<svg") else str(compared)
+            yield "\n".join([name, *(difflib.unified_diff(before.splitlines(), now.splitlines(), n=1, lineterm="")
+                                     if before else ())])

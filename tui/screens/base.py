@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ClassVar, ParamSpec, TypeVar, cast
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.timer import Timer
@@ -99,6 +100,10 @@ class DeckScreen(Screen[None], inherit_bindings=False):
             self.watch(self.app, name, self.show_header)
         self.watch(self.app, "said", self._show_message)
         self.show_footer()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave a question the room it needs."""
+        self.set_class(self._asking and event.size.height < CRAMPED, "cramped")
 
     def on_screen_suspend(self) -> None:
         """Keep still: Textual paints the whole of the screen above whenever the one below it stirs."""

@@ -14,7 +14,7 @@ from tui.screens.base import DeckScreen
 from tui.widgets.bars import Bar
 from tui.widgets.lines import TextLines
 
-ABOUT = "From the left; on a narrow screen those shown as there is room give way. Space shows or hides, < and > move."
+ABOUT = "Space shows or hides, < and > move. Those shown as there is room give way first."
 
 
 class ColumnsScreen(DeckScreen):
