@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import getpass
 import os
 import signal
 import socket
@@ -88,16 +87,6 @@ class State:
     jobs: Mapping[Status, int]
     """How many jobs have each status; statuses that no job has are left out."""
     recipes: tuple[RecipeState, ...]
-
-
-def actor() -> str:
-    """Return who acts: the login name, with `@` and the SSH client's address where there is one."""
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):
-        name = str(os.getuid())
-    client = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
-    return f"{name}@{client}" if client else name
 
 
 class Automation:

@@ -13,7 +13,8 @@ from core.automation import Automation
 from core.errors import StoreError, WorkspaceError
 from core.lock import FILE as LOCK_FILE
 from core.lock import holder
-from core.settings import FILE, Settings, load
+from core.places import FILE
+from core.settings import Settings, load
 from data import health
 from data.database import local_url
 

@@ -23,11 +23,11 @@ from core.feeding import Feeder
 from core.library import Library, Loaded
 from core.listener import Listener
 from core.lock import EngineLock
+from core.places import FILE as SETTINGS_FILE
 from core.polling import Polling
 from core.reruns import Standing, standing
 from core.retention import Purging, Rule, rules_of
 from core.runs import Runs, World, world_of
-from core.settings import FILE as SETTINGS_FILE
 from core.settings import load
 from core.store import database_of
 from core.triggers import Source

@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from core.connectors.declare import Action, Feed, Trigger, Watcher
+from core.durations import DURATION
 from core.parse import KEYS, MAX_COLUMNS
 from core.parsing.steps import COMMON, KINDS, Kind
-from core.settings import DURATION
 
 if TYPE_CHECKING:
     from core.connectors.registry import Registry

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,29 +14,10 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 
 from core.connectors.declare import Connection
+from core.durations import duration
 from core.errors import WorkspaceError
+from core.places import FILE, STORE_URL, STORE_VARIABLE, read
 from core.wording import Complaint, complaints, listed, shown, unknown
-
-FILE = "jobdeck.toml"
-
-DURATION = re.compile(
-    r"(?:(?P<weeks>{n})w)?(?:(?P<days>{n})d)?(?:(?P<hours>{n})h)?(?:(?P<minutes>{n})m)?"
-    r"(?:(?P<seconds>{n})s)?(?:(?P<milliseconds>{n})ms)?".format(n=r"[0-9]+(?:\.[0-9]+)?")
-)
-
-
-def duration(text: object) -> dt.timedelta:
-    """Return the time that `30s`, `10m`, `2h`, `30d`, `1h30m` or `500ms` says; raises ValueError."""
-    if isinstance(text, dt.timedelta):
-        return text
-    found = DURATION.fullmatch(text) if isinstance(text, str) and text else None
-    if not found:
-        raise ValueError(f"{shown(text)} is no duration: write one like 500ms, 30s, 10m, 2h, 1h30m or 30d")
-    try:
-        return dt.timedelta(**{unit: float(number) for unit, number in found.groupdict(default="0").items()})
-    except OverflowError:
-        raise ValueError(f"{shown(text)} is too long for a duration") from None
-
 
 Duration = Annotated[dt.timedelta, BeforeValidator(duration)]
 """A model's field that is written like `30s`."""
@@ -92,7 +72,7 @@ class _Table(BaseModel):
 class StoreSettings(_Table):
     """Where jobs are kept."""
 
-    url: str = Field(default="sqlite:///.jobdeck/jobdeck.db", repr=False, min_length=1)
+    url: str = Field(default=STORE_URL, repr=False, min_length=1)
     """`sqlite:///path`, relative to the workspace, or `postgresql+psycopg://…`."""
 
 
@@ -231,36 +211,12 @@ def _password(url: str) -> Iterator[str]:
     yield from (written, unquote(written))
 
 
-def find_workspace(start: Path | None = None, named: Path | None = None) -> Path:
-    """Return the workspace: `named`, else JOBDECK_WORKSPACE, else the nearest folder with a jobdeck.toml upwards.
-
-    Raises WorkspaceError where there is none.
-    """
-    if named is not None:
-        return _held(Path(named))
-    if os.environ.get("JOBDECK_WORKSPACE"):
-        return _held(Path(os.environ["JOBDECK_WORKSPACE"]))
-    here = (start or Path.cwd()).absolute()
-    for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
-            return folder
-    raise WorkspaceError(
-        f"no {FILE} in {here} or above it: go to a workspace, name one with -w, or make one with `jobdeck init`"
-    )
-
-
-def _held(folder: Path) -> Path:
-    if not (folder / FILE).is_file():
-        raise WorkspaceError(f"{folder} is no workspace: it has no {FILE}; make one with `jobdeck init {folder}`")
-    return folder.absolute()
-
-
 def load(workspace: Path, types: Mapping[str, Connection] | None = None) -> Settings:
     """Return the workspace's settings; JOBDECK_DATABASE_URL goes before `[store] url`.
 
     `types` are the connection types, by default all that there are. Raises WorkspaceError with all that is wrong.
     """
-    raw = _toml(workspace / FILE)
+    raw = read(workspace)
     connections, wrong = _connections(raw.pop("connections", {}), types)
     try:
         settings = Settings.model_validate(raw)
@@ -270,33 +226,14 @@ def load(workspace: Path, types: Mapping[str, Connection] | None = None) -> Sett
     if wrong:
         raise WorkspaceError("\n".join(wrong))
     update: dict[str, Any] = {"connections": MappingProxyType(connections)}
-    if os.environ.get("JOBDECK_DATABASE_URL"):
-        update["store"] = StoreSettings(url=os.environ["JOBDECK_DATABASE_URL"])
+    if os.environ.get(STORE_VARIABLE):
+        update["store"] = StoreSettings(url=os.environ[STORE_VARIABLE])
     return settings.model_copy(update=update)
 
 
 def _below(complaint: Complaint) -> str:
     """Return a complaint to be put behind the name of the table that it is about."""
     return f".{complaint.key}: {complaint.sentence}" if complaint.loc else f": {complaint.sentence}"
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
-        raise WorkspaceError(f"{path} is missing; make a workspace with `jobdeck init`") from None
-    except OSError as error:
-        raise WorkspaceError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise WorkspaceError(f"{FILE}:{line}: it is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise WorkspaceError(_toml_message(str(error))) from error
-
-
-def _toml_message(text: str) -> str:
-    found = re.fullmatch(r"(.*) \(at line ([0-9]+), column ([0-9]+)\)", text, re.DOTALL)
-    return f"{FILE}:{found[2]}:{found[3]}: {found[1]}" if found else f"{FILE}: {text}"
 
 
 def _connections(raw: Any, types: Mapping[str, Connection] | None) -> tuple[dict[str, Any], list[str]]:

@@ -6,9 +6,10 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 _SHOWN = 60
 _LISTED = 12
@@ -163,4 +164,7 @@ def _model_in(annotation: Any) -> Any:
 
 
 def _is_model(thing: Any) -> bool:
+    # Here, for most of this file speaks of names alone, and the terminal's start can do without pydantic.
+    from pydantic import BaseModel
+
     return isinstance(thing, type) and issubclass(thing, BaseModel)

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Textual reads these when it is imported.
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -26,11 +27,8 @@ from textual import events
 from textual.filter import LineFilter
 from textual.reactive import var
 
-from core.automation import Automation, EngineState
-from core.diff import Diff
-from core.errors import JobdeckError, UsageError
-from core.settings import find_workspace
-from tui import clipboard, outside, views
+from core.errors import JobdeckError
+from tui import clipboard, outside, rooms
 from tui.actions import actions, bindings, bound
 from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
@@ -40,20 +38,17 @@ from tui.facts import notice
 from tui.hangup import when_gone
 from tui.keymap import keymap_file, load
 from tui.keys import OrderedKeys
-from tui.palette import ActionProvider
-from tui.screens.activity import ActivityScreen
-from tui.screens.audit import AuditScreen
 from tui.screens.base import DeckScreen
-from tui.screens.detail import DetailScreen
-from tui.screens.diff import DiffScreen, Version
-from tui.screens.errors import ErrorsScreen
 from tui.screens.help import HelpScreen
-from tui.screens.history import HistoryScreen
-from tui.screens.messages import MessagesScreen
-from tui.screens.recipes import RecipesScreen
 from tui.screens.report import ReportScreen
 from tui.widgets.bars import Said, engine_words
 from tui.words import unicode_output
+
+if TYPE_CHECKING:
+    from core.automation import Automation, EngineState
+    from core.diff import Diff
+    from core.opening import Opening
+    from tui.screens.diff import Version
 
 BEAT = 1.0
 """Seconds between two looks at the engine."""
@@ -80,9 +75,9 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     CSS_PATH = Path(__file__).with_name("app.tcss")
     TITLE = "Jobdeck"
-    COMMANDS = {ActionProvider}
+    COMMANDS = {rooms.palette}
     BINDINGS = [*bindings("global")]
-    MODES = {"jobs": ReportScreen, "recipes": RecipesScreen, "activity": ActivityScreen, "errors": ErrorsScreen}
+    MODES = {"jobs": ReportScreen, "recipes": rooms.recipes, "activity": rooms.activity, "errors": rooms.errors}
     DEFAULT_MODE = "jobs"
 
     # Screens watch these; the application itself has nothing to paint.
@@ -90,7 +85,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
     recipe_notice: var[str] = var("")
     said: var[Said] = var(Said(""))
 
-    def __init__(self, automation: Automation) -> None:
+    def __init__(self, automation: Automation | Opening) -> None:
         super().__init__()
         self.theme = os.environ.get("TEXTUAL_THEME", "ansi-dark")
         self.automation = automation
@@ -125,7 +120,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         watchdog.start()
         self.exit(return_code=128 + number)
 
-    def on_ready(self) -> None:
+    def _settle(self) -> None:
         """Take what the start has made out of the garbage collector's sight: it lives as long as the process, and a
         full collection would look through it, and hold the event loop, for 40 ms."""
         if not self.is_headless:
@@ -189,9 +184,13 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     async def _look(self) -> None:
         try:
-            self.engine_state = await asyncio.to_thread(self.automation.engine)
-            if not self._beats and (left := told_batches(await asyncio.to_thread(self.automation.batches.all, LEFT))):
-                self.say(left)
+            # Asked for in the thread: it may still be opened.
+            self.engine_state = await asyncio.to_thread(lambda: self.automation.engine())
+            if not self._beats:
+                await asyncio.to_thread(rooms.load)
+                self._settle()
+                if left := told_batches(await asyncio.to_thread(self.automation.batches.all, LEFT)):
+                    self.say(left)
             if self._beats % RECIPES_EVERY == 0:
                 self.recipe_notice = notice(await asyncio.to_thread(self.automation.recipes))
             self._beats += 1
@@ -204,16 +203,22 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     def open_job(self, job_id: int, version: int | None = None, step: str | None = None) -> None:
         """Open a job's detail: the latest version, unless one is named; at the step of a path, if one is given."""
+        from tui.screens.detail import DetailScreen
+
         self.push_screen(DetailScreen(job_id, version, step))
 
     def open_history(self, job_id: int) -> None:
         """Open a job's versions."""
+        from tui.screens.history import HistoryScreen
+
         self.push_screen(HistoryScreen(job_id))
 
     def open_diff(
         self, job_id: int, versions: tuple[Version, Version] | None = None, made: Diff | None = None
     ) -> None:
         """Open what differs between two versions, or is `made` already; without either, see `DiffScreen`."""
+        from tui.screens.diff import DiffScreen
+
         self.push_screen(DiffScreen(job_id, versions, made))
 
     def action_screen_jobs(self) -> None:
@@ -246,10 +251,14 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     def action_audit(self) -> None:
         """Show who did what."""
+        from tui.screens.audit import AuditScreen
+
         self.push_screen(AuditScreen())
 
     def action_messages(self) -> None:
         """Show all that was told."""
+        from tui.screens.messages import MessagesScreen
+
         if not isinstance(self.screen, MessagesScreen):
             self.push_screen(MessagesScreen())
 
@@ -312,28 +321,3 @@ def _named(text: str) -> str:
 
 _STOPPING = ("  It finishes the jobs that run, then stops. Queued jobs wait for the next engine.",)
 _STARTING = ("  It runs as a process of its own and goes on when this terminal is closed.",)
-
-
-def run(workspace: Path | None, reset_view: bool = False) -> None:
-    """Open the terminal on a workspace: the one found from the current folder, unless named.
-
-    `reset_view`: with the report as it was at first, not as it was left.
-    Raises UsageError where no terminal can show it, WorkspaceError, StoreError, and SystemExit after a signal.
-    """
-    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
-        raise UsageError("the terminal UI needs a terminal; `jobdeck jobs` lists the jobs without one")
-    if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
-        raise UsageError("this terminal (TERM=dumb) cannot show the UI; `jobdeck jobs` lists the jobs without it")
-    for name in ("COLUMNS", "LINES"):
-        # A shell that exported them has the size of when it started; the terminal itself knows its own.
-        os.environ.pop(name, None)
-    with Automation(workspace or find_workspace()) as automation:
-        if reset_view:
-            views.forget(automation.workspace)
-        # Until it is ready: a collection would hold the event loop while it opens.
-        gc.disable()
-        app = JobdeckApp(automation)
-        # The terminal's own way of marking text stays; every movement reported would burden a slow line.
-        app.run(mouse=False)
-    if app.return_code:
-        sys.exit(app.return_code)

@@ -55,7 +55,7 @@ def cli(context: click.Context, reset_view: bool) -> None:
         return
     if not on_terminal(sys.stdin, sys.stdout):
         raise UsageError("the terminal UI needs a terminal; `jobdeck --help` lists the commands for scripts")
-    from tui.app import run
+    from tui.start import run
 
     run(workspace_of(context), reset_view)
 
@@ -99,7 +99,7 @@ def demo(directory: Path | None, no_ui: bool, seconds: float | None) -> None:
             for line in show(workspace, seconds):
                 click.echo(safe(line))
             return
-        from tui.app import run
+        from tui.start import run
 
         run(workspace)
 

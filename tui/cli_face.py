@@ -96,7 +96,7 @@ recipe_argument = click.argument("name", metavar="RECIPE", shell_complete=comple
 
 def workspace_of(context: click.Context) -> Path:
     """Return the workspace that the command line, the environment or the current folder names."""
-    from core.settings import find_workspace
+    from core.places import find_workspace
 
     try:
         return find_workspace(named=named_workspace(context))
@@ -113,7 +113,7 @@ def open_automation(workspace: Path) -> Automation:
 
 def who() -> str:
     """Return who acts."""
-    from core.automation import actor
+    from core.who import actor
 
     return actor()
 

@@ -179,7 +179,7 @@ class Duration(click.ParamType[float]):
         """Return the seconds."""
         if isinstance(value, float):
             return value
-        from core.settings import duration
+        from core.durations import duration
 
         try:
             return duration(value).total_seconds()
@@ -223,7 +223,7 @@ class StopAt(click.ParamType[tuple[int | None, float | None]]):
 def complete_recipe(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the recipes of the workspace that begin so."""
     from core.errors import WorkspaceError
-    from core.settings import find_workspace
+    from core.places import find_workspace
 
     try:
         workspace = find_workspace(named=named_workspace(context))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from core.automation import Automation, EngineState
-from core.diff import Diff
 from tui.keymap import Keymap
 from tui.widgets.bars import Said
+
+if TYPE_CHECKING:
+    from core.automation import Automation, EngineState
+    from core.diff import Diff
 
 
 class Deck(Protocol):

@@ -6,7 +6,7 @@ from asyncio import Future
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 from textual import events
@@ -15,7 +15,6 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from core.reruns import Plan, Repeat, RevisionChange, Stale
 from core.selection import WHOLE, How, limits_words
 from core.text import safe
 from data.records import Refusal
@@ -27,6 +26,9 @@ from tui.units import count, elapsed
 from tui.widgets.typed import TypedLine
 from tui.words import WORDS
 from tui.wrapping import rows, wrapped
+
+if TYPE_CHECKING:
+    from core.reruns import Plan, Repeat, RevisionChange, Stale
 
 CONFIRM = "c"
 """The key that confirms; never the one that asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from core.reruns import Selection
+from core.selection import Selection
 from data.records import Job, JobFilter
 
 

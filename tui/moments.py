@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from core.durations import duration
+
 
 def moment_of(text: str, now: dt.datetime | None = None) -> dt.datetime:
     """Return the aware moment that `text` names, without an offset in the local zone; raises ValueError."""
-    from core.settings import duration
-
     try:
         return (now or dt.datetime.now(dt.UTC)) - duration(text)
     except OverflowError:
@@ -23,8 +23,6 @@ def moment_of(text: str, now: dt.datetime | None = None) -> dt.datetime:
 
 def is_span(text: str) -> bool:
     """Return whether `text` counts back from now."""
-    from core.settings import duration
-
     try:
         duration(text)
     except (ValueError, OverflowError):

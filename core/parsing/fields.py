@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from core.durations import duration
 from core.parsing.nodes import Mapping, Node, Problems, Scalar, Sequence, kind
-from core.settings import duration
 from core.wording import listed, shown, unknown
 
 

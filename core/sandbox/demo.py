@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.automation import Automation, actor
+from core.automation import Automation
 from core.errors import WorkspaceError
+from core.places import FILE as SETTINGS
 from core.reruns import Selection
 from core.sandbox.accounts import FIRST_ACCOUNTS, correct_all
 from core.sandbox.leads import FIRST_LEADS, correct_leads
 from core.sandbox.stage import CRM, LEADS, LEADS_RECIPE, READY, RECIPE
-from core.settings import FILE as SETTINGS
+from core.who import actor
 from data.records import Job, JobFilter, Sort
 from data.states import ENDED, Status
 

@@ -22,12 +22,12 @@ from starlette.applications import Starlette
 
 from core.automation import Automation
 from core.errors import JobdeckError, WorkspaceError
+from core.places import FILE as SETTINGS
 from core.sandbox.accounts import Accounts
 from core.sandbox.crm import crm_app
 from core.sandbox.desk import desk_app
 from core.sandbox.leads import Leads
 from core.sandbox.serve import Served
-from core.settings import FILE as SETTINGS
 from core.settings import load
 
 CRM = "crm.db"

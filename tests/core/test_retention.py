@@ -13,10 +13,11 @@ from sqlalchemy import select, text, update
 
 import data.purge
 from core import retention
+from core.durations import duration
 from core.errors import NotFound, Refused
 from core.reruns import Selection
 from core.retention import Purging, expires_at, rules_of, written
-from core.settings import Settings, duration
+from core.settings import Settings
 from data.database import Database, sqlite_url
 from data.records import JobFilter, Sort
 from data.states import Status

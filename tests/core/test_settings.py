@@ -9,8 +9,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from core.connectors.declare import Connection
+from core.durations import duration
 from core.errors import WorkspaceError
-from core.settings import SecretRef, Settings, duration, find_workspace, load
+from core.places import find_workspace
+from core.settings import SecretRef, Settings, load
 
 
 class Api(BaseModel):

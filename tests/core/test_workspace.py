@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import WorkspaceError
-from core.settings import find_workspace, load
+from core.places import find_workspace
+from core.settings import load
 from core.workspace import create
 
 

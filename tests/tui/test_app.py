@@ -25,6 +25,7 @@ from core.reruns import Plan, Repeat, RevisionChange, Selection
 from data.records import Refusal
 from data.states import Status
 from tui import app as app_module
+from tui import start
 from tui.actions import ACTIONS, actions, bindings
 from tui.app import JobdeckApp
 from tui.dialogs import plan_panel
@@ -293,7 +294,7 @@ def test_a_plan_tells_who_runs_who_not_and_why_and_what_happens_again() -> None:
 
 def test_without_a_terminal_it_points_to_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="jobdeck jobs"):
-        app_module.run(None)
+        start.run(None)
 
 
 RUN = """

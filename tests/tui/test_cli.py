@@ -163,7 +163,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stub:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JOBDECK_WORKSPACE", raising=False)
     monkeypatch.setattr(tui.cli_face, "open_automation", lambda workspace: stub)
-    monkeypatch.setattr("core.automation.actor", lambda: "ops")
+    monkeypatch.setattr("core.who.actor", lambda: "ops")
     return stub
 
 

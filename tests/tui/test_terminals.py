@@ -108,7 +108,7 @@ def test_a_storm_of_sizes_ends_with_a_whole_screen() -> None:
     with on() as terminal:
         terminal.wait_for("no engine")
         terminal.send("2")
-        before = terminal.wait_for("started")
+        before = terminal.wait_for(lambda screen: "started" in screen and "counting" not in screen)
         for number in range(40):
             terminal.resize(20 + number * 3, 5 + number)
         terminal.resize(80, 24)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import ClassVar, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, cast
 
 from rich.text import Text
 from textual import events
@@ -14,11 +14,9 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
-from core.automation import actor
-from core.cancels import Cancellation
 from core.errors import JobdeckError, Refused, UsageError
-from core.reruns import Rerun
 from core.selection import WHOLE, How, Selection
+from core.who import actor
 from data.records import RecipeState, Refusal
 from tui import copying
 from tui.actions import Action, actions, bindings
@@ -37,9 +35,12 @@ from tui.dialogs import (
     plan_panel,
 )
 from tui.facts import notice
-from tui.how_options import how_of
 from tui.units import count
 from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said
+
+if TYPE_CHECKING:
+    from core.cancels import Cancellation
+    from core.reruns import Rerun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -174,7 +175,8 @@ class DeckScreen(Screen[None], inherit_bindings=False):
     async def _look_once(self) -> None:
         began = time.monotonic()
         try:
-            moved_at = await self.read(self.deck.automation.changes)
+            # Asked for in the thread: it may still be opened.
+            moved_at = await self.read(lambda: self.deck.automation.changes())
             if moved_at != self._moved_at:
                 await self.reload()
                 self._moved_at = moved_at
@@ -259,6 +261,9 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         head = Text("How? As `jobdeck rerun` takes it:", style="bold")
         known = Text("  --order strict|key|any  --rate 10/s  --canary 5  --stop-at 20%  --from failed")
         typed = await self.ask_text([head, known], "--rate 10/s --stop-at 20%")
+        # Here, for it reads them as the command line does, which the terminal's start can do without.
+        from tui.how_options import how_of
+
         try:
             return how_of(typed) if typed and typed.strip() else how
         except UsageError as error:

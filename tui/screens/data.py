@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from core.automation import actor
 from core.text import safe_block
+from core.who import actor
 from data.records import JobDetail, JsonValue, StepRecord
 from tui import copying
 from tui.copying import Copy

@@ -10,9 +10,9 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widget import Widget
 
-from core.automation import actor
 from core.errors import NotFound
-from core.reruns import Selection
+from core.selection import Selection
+from core.who import actor
 from data.records import Job, StepRecord, Version
 from data.states import ENDED, StepStatus
 from tui.actions import bindings

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from rich.text import Text
 from textual.widget import Widget
 
-from core.automation import actor
-from core.reruns import Selection
+from core.selection import Selection
+from core.who import actor
 from data.records import ErrorGroup, JobFilter, Sort
 from tui import copying
 from tui.actions import bindings

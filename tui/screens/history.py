@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from core.errors import NotFound
-from core.reruns import Selection
+from core.selection import Selection
 from core.text import safe
 from data.records import Job, Version
 from tui import copying

@@ -8,11 +8,11 @@ from rich.text import Text
 from textual import events
 from textual.widget import Widget
 
-from core.automation import actor
 from core.coverage import Coverage
 from core.errors import NotFound, RecipeProblems
 from core.overview import Declared
 from core.text import safe
+from core.who import actor
 from data.records import RecipeState, Revision, Tally
 from tui import copying
 from tui.actions import bindings

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from core.reruns import Rerun, Selection
+from core.selection import Selection
 from core.text import safe
 from data.records import SORT_COLUMNS, Job, JobFilter
 from data.states import Status
@@ -32,6 +33,9 @@ from tui.widgets.bars import Bar
 from tui.widgets.job_table import JobTable
 from tui.widgets.typed import TypedLine
 from tui.words import WORDS
+
+if TYPE_CHECKING:
+    from core.reruns import Rerun
 
 DEBOUNCE = 0.2
 """Seconds without a key after which typed text filters."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.widget import Widget
 
-from core.automation import Report
 from core.text import safe
 from data.records import Sort, Stopped
 from tui import views
@@ -21,6 +21,9 @@ from tui.units import count
 from tui.views import View
 from tui.widgets.bars import Bar
 from tui.widgets.lines import TextLines
+
+if TYPE_CHECKING:
+    from core.automation import Report
 
 NONE = "No view is saved yet. w saves the report as it is now under a name; Esc goes back."
 LONGEST_NAME = 60

@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import events
 from textual.widgets import Static
 
-from core.automation import EngineState
 from core.text import safe
 from tui.actions import Action, shown
 from tui.wrapping import rows
+
+if TYPE_CHECKING:
+    from core.automation import EngineState
 
 NARROW = 60
 """Columns below which the header says the engine's state in two words."""

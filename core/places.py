@@ -1,0 +1,71 @@
+"""Where things are: the workspace, its settings file, its store; asked before anything checks what the file says."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from core.errors import WorkspaceError
+
+FILE = "jobdeck.toml"
+STORE_URL = "sqlite:///.jobdeck/jobdeck.db"
+"""The store, relative to the workspace, where neither `[store] url` nor `STORE_VARIABLE` names another."""
+STORE_VARIABLE = "JOBDECK_DATABASE_URL"
+
+
+def find_workspace(start: Path | None = None, named: Path | None = None) -> Path:
+    """Return the workspace: `named`, else JOBDECK_WORKSPACE, else the nearest folder with a jobdeck.toml upwards.
+
+    Raises WorkspaceError where there is none.
+    """
+    if named is not None:
+        return _held(Path(named))
+    if os.environ.get("JOBDECK_WORKSPACE"):
+        return _held(Path(os.environ["JOBDECK_WORKSPACE"]))
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise WorkspaceError(
+        f"no {FILE} in {here} or above it: go to a workspace, name one with -w, or make one with `jobdeck init`"
+    )
+
+
+def _held(folder: Path) -> Path:
+    if not (folder / FILE).is_file():
+        raise WorkspaceError(f"{folder} is no workspace: it has no {FILE}; make one with `jobdeck init {folder}`")
+    return folder.absolute()
+
+
+def read(workspace: Path) -> dict[str, Any]:
+    """Return what jobdeck.toml says, unchecked; raises WorkspaceError where it cannot be read."""
+    path = workspace / FILE
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise WorkspaceError(f"{path} is missing; make a workspace with `jobdeck init`") from None
+    except OSError as error:
+        raise WorkspaceError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise WorkspaceError(f"{FILE}:{line}: it is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise WorkspaceError(_toml_message(str(error))) from error
+
+
+def _toml_message(text: str) -> str:
+    found = re.fullmatch(r"(.*) \(at line ([0-9]+), column ([0-9]+)\)", text, re.DOTALL)
+    return f"{FILE}:{found[2]}:{found[3]}: {found[1]}" if found else f"{FILE}: {text}"
+
+
+def store_url(workspace: Path) -> str:
+    """Return the URL of the workspace's store as it is written; raises WorkspaceError where the file has none to read.
+
+    Only for a look before the settings are loaded: those say what is wrong with it.
+    """
+    named = read(workspace).get("store", {})
+    url = named.get("url", STORE_URL) if isinstance(named, dict) else STORE_URL
+    return os.environ.get(STORE_VARIABLE) or str(url)

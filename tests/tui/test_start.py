@@ -1,0 +1,135 @@
+"""The start of the terminal: the first rows are there before all else is loaded, and what is wrong ends it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from terminal import Terminal, jobdeck
+
+from core.automation import Automation
+from core.errors import WorkspaceError
+from core.opening import Opening
+from data.database import Database, sqlite_url
+from data.records import JobFilter, Sort, Stopped
+from tests.benchmarks.generate import make
+
+JOBS = 300
+NOT_FOR_A_ROW = {
+    "alembic", "core.automation", "core.parse", "core.settings", "httpx", "jinja2", "pydantic", "ruamel", "smtplib",
+    "sqlalchemy", "starlette", "tui.screens.detail", "tui.screens.diff", "tui.screens.recipes", "uvicorn",
+}  # fmt: skip
+NOTED = """
+import sys
+from pathlib import Path
+import core.opening
+core.opening.PAINT_S = 600.0
+from tui.cli import main
+from tui.widgets.job_table import JobTable
+noted = Path(sys.argv.pop(1))
+moved = JobTable.moved
+def note(table):
+    moved(table)
+    if table.current is not None and not noted.exists():
+        noted.write_text("\\n".join(sys.modules))
+JobTable.moved = note
+main()
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    make(tmp_path / "workspace", JOBS)
+    return tmp_path / "workspace"
+
+
+def test_the_first_row_waits_for_nothing_that_it_does_not_need(workspace: Path, tmp_path: Path) -> None:
+    noted = tmp_path / "modules"
+    with Terminal([sys.executable, "-c", NOTED, str(noted), "-w", str(workspace)]) as terminal:
+        terminal.wait_for(f"{JOBS} ")
+        loaded = set(noted.read_text().split("\n"))
+        assert loaded & NOT_FOR_A_ROW == set()
+        # The rows are there to be walked, though nothing else is loaded for as long as this test waits.
+        terminal.send("j")
+        terminal.wait_for(f"\n>{JOBS - 1:>9} ")
+        terminal.process.kill()
+
+
+def test_all_else_is_there_soon_after_the_first_row(workspace: Path) -> None:
+    with jobdeck(workspace) as terminal:
+        terminal.wait_for(f"{JOBS} jobs")
+        terminal.send("\r")
+        terminal.wait_for("d diff")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"), [("[engine]\nslots = 0\n", "slots: must be greater"), ("[engine\n", "jobdeck.toml:1:8")]
+)
+def test_what_is_wrong_in_the_settings_ends_the_terminal_with_its_sentence(
+    workspace: Path, wrong: str, sentence: str
+) -> None:
+    (workspace / "jobdeck.toml").write_text(wrong)
+    with jobdeck(workspace) as terminal:
+        terminal.wait_for(sentence)
+        assert terminal.process.wait(10) == 1
+
+
+def test_early_rows_are_those_of_the_automation(workspace: Path) -> None:
+    with Automation(workspace) as automation, Opening(workspace) as opening:
+        expected = automation.report(JobFilter(), Sort()).rows(10, 20)
+        report = opening.report(JobFilter(), Sort())
+        found = report.rows(10, 20)
+        assert not opening.ready
+        assert [(job.id, job.title, job.status, job.trail) for job in found] == [
+            (job.id, job.title, job.status, job.trail) for job in expected
+        ]
+        around = report.near(found[3], 2, 4)
+        assert ([job.id for job in around[0]], around[1]) == ([job.id for job in found[1:7]], 2)
+        # What recipes say about a job comes with the automation.
+        assert report.count() == JOBS
+        assert opening.ready
+        assert report.rows(10, 20) == expected
+
+
+def test_rows_come_all_the_same_where_the_other_process_fails(workspace: Path) -> None:
+    with Opening(workspace) as opening:
+        opening._reader._process.kill()
+        assert len(opening.report(JobFilter(), Sort()).rows(0, 20)) == 20
+
+
+def test_a_report_given_up_early_raises_and_the_next_one_reads(workspace: Path) -> None:
+    with Opening(workspace) as opening:
+        first = opening.report(JobFilter(), Sort())
+        first.stop()
+        with pytest.raises(Stopped):
+            first.rows(0, 20)
+        assert len(opening.report(JobFilter(), Sort("id")).rows(0, 20)) == 20
+
+
+def test_what_cannot_be_opened_is_told_to_everybody_who_asks(workspace: Path) -> None:
+    (workspace / "jobdeck.toml").write_text("[engine]\nslots = 0\n")
+    told = []
+    with Opening(workspace) as opening:
+        opening.failed = lambda: told.append(opening.failure)
+        for _ in range(2):
+            with pytest.raises(WorkspaceError, match="slots"):
+                opening.engine()
+    assert told == [opening.failure]
+
+
+def test_a_new_store_is_made_by_the_start(tmp_path: Path) -> None:
+    (tmp_path / "jobdeck.toml").write_text("")
+    with jobdeck(tmp_path) as terminal:
+        terminal.wait_for("No jobs yet")
+    with Database(sqlite_url(tmp_path / ".jobdeck" / "jobdeck.db")).read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() == 0
+
+
+def test_the_other_process_ends_with_the_start(workspace: Path) -> None:
+    with Opening(workspace) as opening:
+        opening.report(JobFilter(), Sort()).rows(0, 1)
+        process = opening._reader._process
+        assert process.poll() is None
+        opening.opened()
+        assert process.poll() is not None
