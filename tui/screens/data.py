@@ -15,6 +15,7 @@ from tui.copying import Copy
 from tui.detail_panels import reveal_panel
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import data_title, sections
+from tui.json_pieces import PIECE, json_pieces
 from tui.masking import MASKED, REVEALED, masked_detail
 from tui.screens.base import DeckScreen
 from tui.widgets.json_view import JsonPane, JsonView
@@ -24,8 +25,6 @@ from tui.widgets.step_tree import TRIGGER, StepTree
 BEING_READ = "the job is being read"
 MANY = 100_000
 """Lists and mappings in a version's data from which looking through them takes too long."""
-PIECE = 65_536
-"""Characters that are made safe in one go."""
 
 
 class DataScreen(DeckScreen):
@@ -204,16 +203,19 @@ class DataScreen(DeckScreen):
         return [*found, copying.command("jobdeck", "show", str(self.job_id), "--version", str(self.version))]
 
 
-def paged(value: JsonValue) -> str:
-    """Return a value as lines for the pager, safe on a terminal: a text as it is, all else as JSON."""
-    text = copying.value(value).text
-    pieces, at = [], 0
+def paged(value: JsonValue) -> bytes:
+    """Return a value as lines for the pager, safe on a terminal, in UTF-8: a text as it is, all else as JSON."""
     # Piece by piece, so that the thread that draws goes on meanwhile.
+    pieces = _text_pieces(value) if isinstance(value, str) else json_pieces(value)
+    return b"".join(safe_block(piece).encode() for piece in pieces) + b"\n"
+
+
+def _text_pieces(text: str) -> Iterator[str]:
+    at = 0
     while at < len(text):
         end = text.find("\n", at + PIECE, at + 2 * PIECE) + 1 or at + 2 * PIECE
-        pieces.append(safe_block(text[at:end]))
+        yield text[at:end]
         at = end
-    return "".join(pieces) + "\n"
 
 
 @contextmanager
