@@ -1,4 +1,4 @@
-"""JSON written out in small pieces: however large a value is, other threads go on meanwhile, and depth costs nothing."""
+"""JSON written out in small pieces: however large a value is, other threads go on meanwhile, and it may be deep."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def edit(app: App[Any], path: Path, line: int | None = None) -> str | None:
 
 
 def page(app: App[Any], text: bytes) -> str | None:
-    """Show `text`, safe on a terminal and in UTF-8, in $PAGER, or less, and wait for it; return what went wrong, or None."""
+    """Show `text`, safe on a terminal and in UTF-8, in $PAGER, or less, and wait; return what went wrong, or None."""
     wanted = os.environ.get("PAGER") or "less"
     try:
         with app.suspend():

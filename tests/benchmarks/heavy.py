@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def _long_recipe(revision: int) -> str:
 
 
 def _fill(connection: sqlite3.Connection) -> None:
-    """Give as many error groups, acts and results of a bulk rerun as the screens list, with long texts; end all jobs."""
+    """Give as many error groups, acts and results of a bulk rerun as the screens list, and end all jobs."""
     long = "hex(zeroblob(10000))"
     connection.execute("UPDATE versions SET status = 'failed' WHERE status IN ('queued', 'running', 'in_doubt')")
     connection.execute(
@@ -102,10 +101,12 @@ def _fill(connection: sqlite3.Connection) -> None:
     )
     connection.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
-        f" INSERT INTO audit (at, actor, action, subject, note) SELECT i * 1000000, 'ada', 'rerun', {long}, {long} FROM n"
+        " INSERT INTO audit (at, actor, action, subject, note)"
+        f" SELECT i * 1000000, 'ada', 'rerun', {long}, {long} FROM n"
     )
     connection.execute(
-        "INSERT INTO batches (id, status, requested_by, requested_at, note, plan, mode, \"order\", resumed_at, finished_at)"
+        "INSERT INTO batches"
+        ' (id, status, requested_by, requested_at, note, plan, mode, "order", resumed_at, finished_at)'
         f" VALUES (1, 'done', 'ada', 1, {long}, 'p', 'start', 'key', 1, 2)"
     )
     connection.execute(
@@ -240,7 +241,8 @@ def drive(workspace: Path, result: Path, names: list[str], only: str) -> None:
         async def _screens(self) -> None:
             async with self._timed("comparison: open"):
                 self.open_diff(1, made=large_diff())
-                await self._until(lambda: isinstance(self.screen, DiffScreen) and self.screen.query_one(DiffView).count())
+                await self._until(lambda: isinstance(self.screen, DiffScreen))
+                await self._until(lambda: self.screen.query_one(DiffView).count())
             for key in ("+", "G", "g", "n", "N", "j", "l", "h", "-", "+", "ctrl+r"):
                 async with self._timed(f"comparison: {key}"):
                     self.simulate_key(key)
