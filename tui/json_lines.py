@@ -227,20 +227,29 @@ class JsonLines:
         ]
 
     def _rows(self, path: Path, depth: int, label: str, value: JsonValue) -> Iterator[Row]:
-        yield Row(Kind.VALUE, path, depth, label, value)
-        if path not in self.windows:
-            return
+        # A stack of iterators: generators inside each other would hand each row of a deep value through all of them.
+        stack = [iter([Row(Kind.VALUE, path, depth, label, value)])]
+        while stack:
+            for row in stack[-1]:
+                yield row
+                if row.kind == Kind.VALUE and row.path in self.windows:
+                    stack.append(self._inside(row.path, row.depth + 1, row.value))
+                    break
+            else:
+                stack.pop()
+
+    def _inside(self, path: Path, depth: int, value: JsonValue) -> Iterator[Row]:
         start, stop = self.windows[path]
         stop = min(stop, _size(value))
         if start > 0:
-            yield Row(Kind.BEFORE, path, depth + 1, "", value, start)
+            yield Row(Kind.BEFORE, path, depth, "", value, start)
         if isinstance(value, str):
-            yield from _text_rows(path, depth + 1, value, start, stop)
+            yield from _text_rows(path, depth, value, start, stop)
         else:
             for at, key, child in _children(value, start, stop):
-                yield from self._rows((*path, at), depth + 1, _label(at, key), child)
+                yield Row(Kind.VALUE, (*path, at), depth, _label(at, key), child)
         if stop < _size(value):
-            yield Row(Kind.AFTER, path, depth + 1, "", value, stop)
+            yield Row(Kind.AFTER, path, depth, "", value, stop)
 
 
 def row_text(row: Row, opened: bool, width: int) -> Text:

@@ -44,6 +44,8 @@ class Rows(Sequence[R]):
         self._numbers = {block.name: number for number, block in enumerate(self._blocks)}
         self._block_of = block_of
         self._made = lru_cache(MADE)(self._make)
+        self.made = 0
+        """How many rows were made so far."""
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -88,4 +90,5 @@ class Rows(Sequence[R]):
         return bisect_right(self._starts, index) - 1
 
     def _make(self, number: int) -> list[R]:
+        self.made += self._blocks[number].count
         return list(self._blocks[number].make())

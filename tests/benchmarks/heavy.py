@@ -239,10 +239,11 @@ def drive(workspace: Path, result: Path, names: list[str], only: str) -> None:
                 await self._settled(0.5)
 
         async def _screens(self) -> None:
+            made = large_diff()
             async with self._timed("comparison: open"):
-                self.open_diff(1, made=large_diff())
+                self.open_diff(1, made=made)
                 await self._until(lambda: isinstance(self.screen, DiffScreen))
-                await self._until(lambda: self.screen.query_one(DiffView).count())
+                await self._until(lambda: self.screen.query(DiffView) and self.screen.query_one(DiffView).count())
             for key in ("+", "G", "g", "n", "N", "j", "l", "h", "-", "+", "ctrl+r"):
                 async with self._timed(f"comparison: {key}"):
                     self.simulate_key(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from tui.detail_panels import reveal_panel
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import data_title, sections
 from tui.json_pieces import PIECE, json_pieces
+from tui.letting_go import let_go
 from tui.masking import MASKED, REVEALED, masked_detail
 from tui.screens.base import DeckScreen
 from tui.widgets.json_view import JsonPane, JsonView
@@ -46,11 +48,14 @@ class DataScreen(DeckScreen):
         """As it is recorded."""
         self._revealed: Hashable = None
         """What is shown with its secrets, by its name."""
+        self._left: list[JobDetail] = []
+        """What was shown before, until it is let go."""
 
     def take(self, whole: JobDetail | None, detail: JobDetail | None) -> None:
         """Have another version, or another state of it: as it is recorded, and without secrets."""
         if self.whole is None or whole is None or whole.version.id != self.whole.version.id:
             self._revealed = None
+        self._left += [one for one in (self.whole, self.detail) if one is not None]
         self.whole, self.detail = whole, detail
 
     def read_detail(
@@ -73,6 +78,7 @@ class DataScreen(DeckScreen):
         if self._holds_secrets():
             title.append(REVEALED if self._shown_name() == self._revealed else MASKED, style="yellow")
         self.query_one(JsonPane).show(self._shown_name(), title, sections(detail, step, trigger))
+        self._let_go()
 
     def _shown_name(self) -> Hashable:
         """Return what names that whose data is shown."""
@@ -119,6 +125,12 @@ class DataScreen(DeckScreen):
     def on_unmount(self) -> None:
         """Let go of the data: what the garbage collector does not see, of a screen that is gone, stays for good."""
         self.take(None, None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._left:
+            left, self._left = self._left, []
+            asyncio.get_running_loop().run_in_executor(None, let_go, left)
 
     def on_json_view_said(self, event: JsonView.Said) -> None:
         """Tell what a search found."""
