@@ -189,7 +189,7 @@ def _same(old: JsonValue, new: JsonValue) -> bool:
             if isinstance(one, dict):
                 if one.keys() != other.keys():
                     return False
-                stack.append(_paired(one, other))
+                stack.append(_both(one, other))
                 break
             if isinstance(one, list):
                 if len(one) != len(other):
@@ -203,7 +203,7 @@ def _same(old: JsonValue, new: JsonValue) -> bool:
     return True
 
 
-def _paired(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> Iterator[tuple[JsonValue, JsonValue]]:
+def _both(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> Iterator[tuple[JsonValue, JsonValue]]:
     return ((value, other[key]) for key, value in one.items())
 
 
