@@ -150,14 +150,12 @@ def drive(workspace: Path, result: Path, names: list[str], only: str) -> None:
             await self._until(lambda: self.screen.query_one(JobTable).total is not None)
             async with self._timed("nothing, 1 s"):
                 await asyncio.sleep(1)
-            try:
-                for number, name in enumerate(names, 1):
-                    if only in name:
-                        await self._detail(name, JOBS + number)
-                if only in "screens":
-                    await self._screens()
-            finally:
-                result.write_text(json.dumps(self.taken))
+            for number, name in enumerate(names, 1):
+                if only in name:
+                    await self._detail(name, JOBS + number)
+            if only in "screens":
+                await self._screens()
+            result.write_text(json.dumps(self.taken))
             self.exit()
 
         async def _detail(self, name: str, job: int) -> None:
@@ -273,7 +271,7 @@ def drive(workspace: Path, result: Path, names: list[str], only: str) -> None:
             for number in range(20_000):
                 self.say(f"message {number} " + "x" * 2_000)
             for name, act, least in (
-                ("messages", self.action_messages, 100), ("audit", self.action_audit, 1_000),
+                ("messages", self.action_messages, 100), ("audit", self.action_audit, 900),
                 ("help", self.action_help, 0), ("batch", lambda: self.push_screen(BatchScreen(1)), 1_000),
                 ("recipe's coverage", lambda: self.push_screen(RecipeScreen("long")), 1_000),
                 ("history", lambda: self.open_history(JOBS + 1), 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def deep() -> Any:
     return value
 
 
-EVENTS = {
+EVENTS: dict[str, Callable[[], Any]] = {
     "a text": lambda: LINE * (SIZE // len(LINE)) + END,
     "keys": lambda: {**{f"key {number}": "x" * 80 for number in range(200_000)}, "last": END},
     "a list": lambda: [*range(400_000), END],
