@@ -129,13 +129,13 @@ class DiffLines:
         match key:
             case ("piece", *inner):
                 return self._block_of(tuple(inner))
-            case ("line" | "hunk", int(number)):
-                return "lines", number // MANY
+            case ("line" | "hunk", _):
+                return _lines_of(key)
             case ("step", path, only, "same"):
                 wanted = ("step", path, only)
                 same = enumerate(self._unchanged)
                 return "same", next((number // MANY for number, step in same if _step_key(step) == wanted), None)
-            case ("step", path, only, *_):
+            case ("step", str(path), str(only), *_):
                 return "steps", self._group_of.get(("step", path, only))
             case ("recipe" | "trigger" | "unchanged" as name, *_):
                 return (name,)
@@ -222,7 +222,14 @@ def lines(diff: Diff, width: int | None = None, *, wide: bool = False, all: bool
 def text_rows(unified: Sequence[str], wide: bool) -> Rows[Row]:
     """Return the rows of a unified diff of texts, without its head; `wide`: side by side."""
     blocks = list(_line_blocks(unified[2:], (), wide)) or [_made(("lines", 0), [Row(("line", 0), 0, " ", SAME)])]
-    return Rows(blocks, lambda key: ("lines", key[1] // MANY))
+    return Rows(blocks, _lines_of)
+
+
+def _lines_of(key: Hashable) -> Hashable:
+    match key:
+        case ("line" | "hunk", int(number)):
+            return "lines", number // MANY
+    return None
 
 
 def row_text(row: Row, width: int | None, wide: bool, folded: bool) -> Text:

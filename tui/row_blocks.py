@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import Generic, Protocol, TypeVar, overload
 
 MADE = 64
 """Blocks whose rows are remembered."""
@@ -23,7 +24,8 @@ class Keyed(Protocol):
 R = TypeVar("R", bound=Keyed)
 
 
-class Block(NamedTuple, Generic[R]):
+@dataclass(frozen=True, slots=True)
+class Block(Generic[R]):
     """Some rows that follow one another."""
 
     name: Hashable
