@@ -94,7 +94,8 @@ def _long_recipe(revision: int) -> str:
 def _fill(connection: sqlite3.Connection) -> None:
     """Give as many error groups, acts and results of a bulk rerun as the screens list, and end all jobs."""
     long = "hex(zeroblob(10000))"
-    connection.execute("UPDATE versions SET status = 'failed' WHERE status IN ('queued', 'running', 'in_doubt')")
+    connection.execute("UPDATE versions SET status = 'failed', finished_at = requested_at"
+                       " WHERE status IN ('queued', 'running', 'in_doubt')")
     connection.execute(
         f"UPDATE versions SET error_group = printf('%016x', id % 600), error_message = {long} || id % 600"
         " WHERE status = 'failed'"
