@@ -84,6 +84,9 @@ class Comparer:
 
     def differences(self, old: JsonValue, new: JsonValue) -> Differences:
         """Return what differs. 1, 1.0 and true are three values; the order of a mapping's keys is none."""
+        if _more_than(BIG, old, new):
+            why = f"more than {BIG:,} characters: compared only as a whole"
+            return NONE if _same(old, new) else Differences((Change(Kind.CHANGED, "$", old, new, whole=why),))
         try:
             old_text, new_text = canonical(old), canonical(new)
             if old_text == new_text:
@@ -161,6 +164,56 @@ class _Place:
             return Change(kind, self.was, old, secret=self.secret)
         elsewhere = self.was if kind is not Kind.ADDED and self.was != self.path else None
         return Change(kind, self.path, old, new, elsewhere, secret=self.secret)
+
+
+def _more_than(characters: int, *values: JsonValue) -> bool:
+    """Return whether values have more characters of JSON, those not counted that are there for its form alone.
+
+    Like `_same` in small pieces of work: writing a large value out at once, no other thread would go on meanwhile.
+    """
+    stack: list[Iterator[JsonValue]] = [iter(values)]
+    while stack:
+        for value in stack[-1]:
+            characters -= len(value) if isinstance(value, str) else 1
+            if characters < 0:
+                return True
+            if isinstance(value, dict):
+                stack += [iter(value.values()), iter(value)]
+                break
+            if isinstance(value, list):
+                stack.append(iter(value))
+                break
+        else:
+            stack.pop()
+    return False
+
+
+def _same(old: JsonValue, new: JsonValue) -> bool:
+    """Return whether two values are the same as JSON; the order of a mapping's keys is none."""
+    stack: list[Iterator[tuple[JsonValue, JsonValue]]] = [iter([(old, new)])]
+    while stack:
+        for one, other in stack[-1]:
+            if type(one) is not type(other):
+                return False
+            if isinstance(one, dict):
+                if one.keys() != other.keys():
+                    return False
+                stack.append(_both(one, other))
+                break
+            if isinstance(one, list):
+                if len(one) != len(other):
+                    return False
+                stack.append(zip(one, other, strict=True))
+                break
+            if one != other:
+                return False
+        else:
+            stack.pop()
+    return True
+
+
+def _both(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> Iterator[tuple[JsonValue, JsonValue]]:
+    return ((value, other[key]) for key, value in one.items())
 
 
 def canonical(value: JsonValue) -> str:

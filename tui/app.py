@@ -310,8 +310,8 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
         return outside.edit(self, path, line)
 
-    def page(self, text: str) -> str | None:
-        """Show `text`, safe on a terminal, in the pager, wait, and return what went wrong, or None."""
+    def page(self, text: bytes) -> str | None:
+        """Show `text`, safe on a terminal and in UTF-8, in the pager, wait, and return what went wrong, or None."""
         return outside.page(self, text)
 
 

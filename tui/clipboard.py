@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tui.surroundings import console
@@ -15,6 +15,8 @@ OSC_LIMIT = 74_994
 _CHUNK = 240
 """Bytes in one of the strings that GNU screen passes on (DCS); it takes no long ones."""
 _WAIT = 2.0
+_PIECE = 65_536
+"""Characters that are encoded in one go."""
 
 
 def way(environment: Mapping[str, str] = os.environ) -> str:
@@ -47,9 +49,10 @@ def _by(text: str, write: Callable[[str], object]) -> str:
     # In tmux by tmux itself, which passes no OSC 52 on as it comes.
     if chosen == "tmux" and _tmux(text):
         return "by tmux"
-    encoded = base64.b64encode(text.encode("utf-8", "replace")).decode()
     if not chosen:
         return "not to the clipboard: this terminal has no way to it"
+    # So long a text need not be encoded to know.
+    encoded = base64.b64encode(b"".join(_encoded(text[: OSC_LIMIT + 1]))).decode()
     if len(encoded) > OSC_LIMIT:
         return "not to the clipboard: it is too long for a terminal"
     sequence = f"\x1b]52;c;{encoded}\a"
@@ -65,7 +68,7 @@ def _through_screen(sequence: str) -> str:
 def _tmux(text: str) -> bool:
     command = ["tmux", "load-buffer", "-w", "-"]
     try:
-        done = subprocess.run(command, input=text.encode("utf-8", "replace"), capture_output=True, timeout=_WAIT)
+        done = subprocess.run(command, input=b"".join(_encoded(text)), capture_output=True, timeout=_WAIT)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
@@ -78,7 +81,12 @@ def _in_file(text: str, folder: Path) -> str:
         # Anew: one that is there may be another's to read, or lead elsewhere.
         file.unlink(missing_ok=True)
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(text.encode("utf-8", "replace"))
+            out.writelines(_encoded(text))
     except OSError as error:
         return f"not in {file}: {error.strerror}"
     return f"also in {file}"
+
+
+def _encoded(text: str) -> Iterator[bytes]:
+    # Piece by piece, so that the thread that draws goes on meanwhile.
+    return (text[at : at + _PIECE].encode("utf-8", "replace") for at in range(0, len(text), _PIECE))

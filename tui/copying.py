@@ -6,11 +6,11 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 from core.secrecy import masked
 from data.records import Job, JsonValue, RecipeState, StepRecord, Version
 from tui import output
+from tui.json_pieces import json_pieces
 from tui.words import mask
 
 VALUE = "j"
@@ -48,10 +48,7 @@ def value(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> Copy:
     """
     if isinstance(thing, str):
         return Copy(VALUE, "text", thing)
-    written = StringIO()
-    # Not by `dumps`: that joins the pieces of a large value at once, and no other thread goes on meanwhile.
-    json.dump(_mapped(thing), written, ensure_ascii=False, indent=2)
-    return Copy(VALUE, "JSON", written.getvalue())
+    return Copy(VALUE, "JSON", "".join(json_pieces(_mapped(thing))))
 
 
 def _mapped(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> JsonValue | Mapping[str, JsonValue]:

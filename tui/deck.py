@@ -46,8 +46,8 @@ class Deck(Protocol):
     def edit(self, path: Path, line: int | None = None) -> str | None:
         """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""
 
-    def page(self, text: str) -> str | None:
-        """Show `text`, safe on a terminal, in the pager, wait, and return what went wrong, or None."""
+    def page(self, text: bytes) -> str | None:
+        """Show `text`, safe on a terminal and in UTF-8, in the pager, wait, and return what went wrong, or None."""
 
     def when_painted(self, then: Callable[[], None]) -> None:
         """Call `then` once the terminal has painted what was written so far."""

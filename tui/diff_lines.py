@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, zip_longest
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rich.cells import chop_cells
 from rich.text import Text
@@ -15,6 +16,7 @@ from core.diff import Diff, Place, StepDiff, own_id, same_error
 from core.json_diff import Change, Differences, Kind
 from core.text import safe
 from data.records import Error, JsonValue
+from tui.row_blocks import Block, Rows
 from tui.units import count, local
 from tui.words import WORDS
 
@@ -26,6 +28,9 @@ RECIPE_OPEN = 12
 """Lines of the recipe's diff up to which it is open at first."""
 STEPS_OPEN = 50
 """Steps with a difference that are open at first."""
+MANY = 200
+"""Lines that are made together when one of them is seen."""
+SAME = "the two texts are the same"
 VALUE = 2_000
 """Characters of a value that are shown."""
 LISTED = 40
@@ -73,13 +78,22 @@ class Row:
         return self.mark in _MARKS.values() and self.key[0] not in ("place", "line", "piece")
 
 
+Group: TypeAlias = list[tuple[Key, int, StepDiff]]
+"""Steps whose lines are made together: each with its key, and the lines that it has when it is open."""
+
+
 class DiffLines:
     """The lines of a comparison, and which of them are open."""
 
     def __init__(self, diff: Diff) -> None:
+        """Look through the steps; slow where they are very many."""
         self.diff = diff
-        differing = (_step_key(step) for step in diff.steps if step.differs)
-        self.opened: set[Key] = {("trigger",), *islice(differing, STEPS_OPEN)}
+        self._unchanged = diff.unchanged
+        same = {id(step) for step in self._unchanged}
+        differing = [step for step in diff.steps if id(step) not in same]
+        self._groups = _grouped(differing)
+        self._group_of = {key: number for number, group in enumerate(self._groups) for key, _, _ in group}
+        self.opened: set[Key] = {("trigger",), *map(_step_key, differing[:STEPS_OPEN])}
         if len(diff.recipe) <= RECIPE_OPEN:
             self.opened.add(("recipe",))
 
@@ -91,37 +105,69 @@ class DiffLines:
         """Fold all."""
         self.opened.clear()
 
-    def rows(self, width: int, wide: bool) -> list[Row]:
+    def rows(self, width: int, wide: bool) -> Rows[Row]:
         """Return the lines for a width in cells; `wide`: side by side."""
-        return list(self._rows(width, wide))
+        return Rows(self._blocks(width, wide), self._block_of)
 
-    def _rows(self, width: int, wide: bool) -> Iterator[Row]:
+    def _blocks(self, width: int, wide: bool) -> Iterator[Block[Row]]:
+        yield _made(("head",), self._head(width, wide))
+        yield from self._recipe(wide)
+        if self.diff.trigger:
+            yield _made(("trigger",), self._trigger(width, wide))
+        whole = {key[:3] for key in self.opened if len(key) > 3}
+        for number, group in enumerate(self._groups):
+            make = partial(self._steps, group, width, wide)
+            if whole and any(key in whole for key, _, _ in group):
+                # Only who makes the lines of a value knows how many they are.
+                yield _made(("steps", number), make())
+            else:
+                size = sum(lines if key in self.opened else 1 for key, lines, _ in group)
+                yield Block(("steps", number), size, make)
+        yield from self._same()
+
+    def _block_of(self, key: Hashable) -> Hashable:
+        match key:
+            case ("piece", *inner):
+                return self._block_of(tuple(inner))
+            case ("line" | "hunk", _):
+                return _lines_of(key)
+            case ("step", path, only, "same"):
+                wanted = ("step", path, only)
+                same = enumerate(self._unchanged)
+                return "same", next((number // MANY for number, step in same if _step_key(step) == wanted), None)
+            case ("step", str(path), str(only), *_):
+                return "steps", self._group_of.get(("step", path, only))
+            case ("recipe" | "trigger" | "unchanged" as name, *_):
+                return (name,)
+        return ("head",)
+
+    def _head(self, width: int, wide: bool) -> Iterator[Row]:
         diff = self.diff
         yield from _pair(("place",), 0, "", place_words(diff.old), place_words(diff.new), wide)
         yield from (Row(("word", number), 0, "!", safe(word)) for number, word in enumerate(_words(diff)))
         if not same_error(diff.old.error, diff.new.error):
             yield from self._value(_error_row(("error",), 0, None, diff.old.error, diff.new.error), width, wide)
         yield Row(("first",), 0, " ", _first(diff), bold=True)
-        yield from self._recipe(wide)
-        if diff.trigger:
-            yield Row(("trigger",), 0, CHANGED, "trigger event", folds=True, bold=True)
-            if ("trigger",) in self.opened:
-                yield from self._differences(("trigger",), "", diff.trigger, width, wide)
-        for step in diff.steps:
-            if step.differs:
-                yield from self._step(step, width, wide)
-        yield from self._unchanged()
 
-    def _recipe(self, wide: bool) -> Iterator[Row]:
+    def _recipe(self, wide: bool) -> Iterator[Block[Row]]:
         lines = self.diff.recipe
         key: Key = ("recipe",)
         if not lines:
             return
         changed = sum(line[:1] in "+-" for line in lines[2:])
         told = f"recipe {_revision(self.diff.old)} -> {_revision(self.diff.new)}: {count(changed, 'line')}"
-        yield Row(key, 0, CHANGED, safe(told), folds=True, bold=True)
+        yield _made(key, [Row(key, 0, CHANGED, safe(told), folds=True, bold=True)])
         if key in self.opened:
-            yield from _side_by_side(lines[2:], key) if wide else _as_it_is(lines[2:], key)
+            yield from _line_blocks(lines[2:], key, wide, quiet=True)
+
+    def _trigger(self, width: int, wide: bool) -> Iterator[Row]:
+        yield Row(("trigger",), 0, CHANGED, "trigger event", folds=True, bold=True)
+        if ("trigger",) in self.opened:
+            yield from self._differences(("trigger",), "", self.diff.trigger, width, wide)
+
+    def _steps(self, group: Group, width: int, wide: bool) -> Iterator[Row]:
+        for _, _, step in group:
+            yield from self._step(step, width, wide)
 
     def _step(self, step: StepDiff, width: int, wide: bool) -> Iterator[Row]:
         key = _step_key(step)
@@ -147,16 +193,18 @@ class DiffLines:
         if row.key in self.opened:
             yield from _pieces(row, width, wide)
 
-    def _unchanged(self) -> Iterator[Row]:
-        steps = self.diff.unchanged
+    def _same(self) -> Iterator[Block[Row]]:
+        steps = self._unchanged
         if not steps:
             return
         key: Key = ("unchanged",)
         names = ", ".join(name(step) for step in steps[:LISTED]) + (", …" if len(steps) > LISTED else "")
         told = f"{count(len(steps), 'step')} without a difference"
-        yield Row(key, 0, " ", f"{told}: {names}" if key not in self.opened else told, folds=True)
+        yield _made(key, [Row(key, 0, " ", f"{told}: {names}" if key not in self.opened else told, folds=True)])
         if key in self.opened:
-            yield from (Row((*_step_key(step), "same"), 1, " ", step_words(step), inside=key) for step in steps)
+            for at in range(0, len(steps), MANY):
+                some = steps[at : at + MANY]
+                yield Block(("same", at // MANY), len(some), partial(_same_rows, some), quiet=True)
 
 
 def lines(diff: Diff, width: int | None = None, *, wide: bool = False, all: bool = False) -> list[Text]:
@@ -171,9 +219,17 @@ def lines(diff: Diff, width: int | None = None, *, wide: bool = False, all: bool
     return [row_text(row, width, wide, folded=False) for row in folding.rows(width or WIDE, wide)]
 
 
-def text_rows(unified: Sequence[str], wide: bool) -> list[Row]:
+def text_rows(unified: Sequence[str], wide: bool) -> Rows[Row]:
     """Return the rows of a unified diff of texts, without its head; `wide`: side by side."""
-    return list(_side_by_side(unified[2:], ()) if wide else _as_it_is(unified[2:], ()))
+    blocks = list(_line_blocks(unified[2:], (), wide)) or [_made(("lines", 0), [Row(("line", 0), 0, " ", SAME)])]
+    return Rows(blocks, _lines_of)
+
+
+def _lines_of(key: Hashable) -> Hashable:
+    match key:
+        case ("line" | "hunk", int(number)):
+            return "lines", number // MANY
+    return None
 
 
 def row_text(row: Row, width: int | None, wide: bool, folded: bool) -> Text:
@@ -311,39 +367,75 @@ def _pieces(row: Row, width: int, wide: bool) -> Iterator[Row]:
             yield replace(piece, key=("piece", *row.key, mark, number), mark=mark, label=text)
 
 
-def _as_it_is(lines: Sequence[str], above: Key) -> Iterator[Row]:
-    for number, line in enumerate(lines):
+def _grouped(steps: Iterable[StepDiff]) -> list[Group]:
+    groups: list[Group] = []
+    left = 0
+    for step in steps:
+        if left <= 0:
+            groups.append([])
+            left = MANY
+        size = _size(step)
+        groups[-1].append((_step_key(step), size, step))
+        left -= size
+    return groups
+
+
+def _size(step: StepDiff) -> int:
+    """Return how many lines a step has that is open, where no value is shown whole."""
+    parts = (len(found.changes) + bool(found.more) for found in (step.input, step.output))
+    return 1 + (step.branch[0] != step.branch[1]) + (not same_error(*step.error)) + sum(parts)
+
+
+def _same_rows(steps: Sequence[StepDiff]) -> Iterator[Row]:
+    return (Row((*_step_key(step), "same"), 1, " ", step_words(step), inside=("unchanged",)) for step in steps)
+
+
+def _made(name: Key, rows: Iterable[Row]) -> Block[Row]:
+    made = list(rows)
+    return Block(name, len(made), lambda: made)
+
+
+# Lines of texts
+
+
+def _line_blocks(lines: Sequence[str], above: Key, wide: bool, quiet: bool = False) -> Iterator[Block[Row]]:
+    told: Sequence[Any] = _side_by_side(lines) if wide else lines
+    make = _pair_rows if wide else _as_it_is
+    for at in range(0, len(told), MANY):
+        some = told[at : at + MANY]
+        yield Block(("lines", at // MANY), len(some), partial(make, some, at, above), quiet)
+
+
+def _as_it_is(lines: Sequence[str], first: int, above: Key) -> Iterator[Row]:
+    for number, line in enumerate(lines, first):
         key: Key = ("hunk" if line.startswith("@") else "line", number)
         yield Row(key, 1, line[:1] or " ", safe(line[1:] if line[:1] != "@" else line[2:].rstrip("@ "), VALUE),
                   inside=above)
 
 
-def _side_by_side(lines: Sequence[str], above: Key) -> Iterator[Row]:
-    number, at = 0, 0
-    while at < len(lines):
-        run = [line for line in _run(lines, at) if line]
-        if not run:
-            line = lines[at]
-            at += 1
-            if line.startswith("@"):
-                yield Row(("hunk", number), 1, "@", safe(line[2:].rstrip("@ ")), inside=above)
-            else:
-                yield Row(("line", number), 1, " ", "", safe(line[1:], VALUE), safe(line[1:], VALUE), above)
-            number += 1
+def _side_by_side(lines: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
+    """Return mark, old line and new line of each line; where a run of lines changed, the first with the first."""
+    told: list[tuple[str, str | None, str | None]] = []
+    run: dict[str, list[str]] = {"-": [], "+": []}
+    # One more line that did not change, at which the last run ends.
+    for line in (*lines, ""):
+        if line[:1] in run:
+            run[line[0]].append(line[1:])
             continue
-        at += len(run)
-        old, new = ([safe(line[1:], VALUE) for line in run if line[0] == sign] for sign in "-+")
-        for left, right in zip_longest(old, new):
-            mark = CHANGED if None not in (left, right) else REMOVED if right is None else ADDED
+        for old, new in zip_longest(run["-"], run["+"]):
+            told.append((CHANGED if None not in (old, new) else REMOVED if new is None else ADDED, old, new))
+        run = {"-": [], "+": []}
+        told.append(("@", line[2:].rstrip("@ "), None) if line.startswith("@") else (" ", line[1:], line[1:]))
+    return told[:-1]
+
+
+def _pair_rows(told: Sequence[tuple[str, str | None, str | None]], first: int, above: Key) -> Iterator[Row]:
+    for number, (mark, old, new) in enumerate(told, first):
+        if mark == "@":
+            yield Row(("hunk", number), 1, "@", safe(old or ""), inside=above)
+        else:
+            left, right = (line if line is None else safe(line, VALUE) for line in (old, new))
             yield Row(("line", number), 1, mark, "", left, right, above)
-            number += 1
-
-
-def _run(lines: Sequence[str], at: int) -> Iterator[str]:
-    for line in lines[at:]:
-        if line[:1] not in ("-", "+"):
-            return
-        yield line
 
 
 def shown(value: JsonValue) -> str:

@@ -23,10 +23,14 @@ WINDOW = 200
 """Children of a list or mapping that one step shows."""
 TEXT_WINDOW = 8_000
 """Characters of a text that one step shows."""
+ACROSS = 76
+"""Cells of a line of an opened text."""
 SHORT = 160
 """Characters up to which a text stays on its line."""
 AT_FIRST = 200
 """Lines that are open at first."""
+MOST, TEXT_MOST = 10 * WINDOW, 2 * TEXT_WINDOW
+"""Children, and characters, of one value that are shown at once: for more, those at the other end make room."""
 ALL = 5_000
 """Lines that "open all" opens at the most."""
 PIECE = 65_536
@@ -101,9 +105,12 @@ class JsonLines:
         start, stop = self.windows.get(row.path, (0, 0))
         step, size = _step(row.value), _size(row.value)
         if row.kind == Kind.BEFORE:
-            self._set(row.path, (max(start - step, 0), stop))
+            start = max(start - step, 0)
+            self._set(row.path, (start, min(stop, start + _most(row.value))))
         elif row.kind == Kind.AFTER:
-            self._set(row.path, (start, min(stop + step, size)))
+            stop = min(stop + step, size)
+            # By whole steps, so that going back shows the same lines.
+            self._set(row.path, (max(start, -(-stop // step) * step - _most(row.value)), stop))
         elif size and not self.opened(row):
             self._set(row.path, (0, min(step, size)))
 
@@ -220,20 +227,29 @@ class JsonLines:
         ]
 
     def _rows(self, path: Path, depth: int, label: str, value: JsonValue) -> Iterator[Row]:
-        yield Row(Kind.VALUE, path, depth, label, value)
-        if path not in self.windows:
-            return
+        # A stack of iterators: generators inside each other would hand each row of a deep value through all of them.
+        stack = [iter([Row(Kind.VALUE, path, depth, label, value)])]
+        while stack:
+            for row in stack[-1]:
+                yield row
+                if row.kind == Kind.VALUE and row.path in self.windows:
+                    stack.append(self._inside(row.path, row.depth + 1, row.value))
+                    break
+            else:
+                stack.pop()
+
+    def _inside(self, path: Path, depth: int, value: JsonValue) -> Iterator[Row]:
         start, stop = self.windows[path]
         stop = min(stop, _size(value))
         if start > 0:
-            yield Row(Kind.BEFORE, path, depth + 1, "", value, start)
+            yield Row(Kind.BEFORE, path, depth, "", value, start)
         if isinstance(value, str):
-            yield from _text_rows(path, depth + 1, value, start, stop)
+            yield from _text_rows(path, depth, value, start, stop)
         else:
             for at, key, child in _children(value, start, stop):
-                yield from self._rows((*path, at), depth + 1, _label(at, key), child)
+                yield Row(Kind.VALUE, (*path, at), depth, _label(at, key), child)
         if stop < _size(value):
-            yield Row(Kind.AFTER, path, depth + 1, "", value, stop)
+            yield Row(Kind.AFTER, path, depth, "", value, stop)
 
 
 def row_text(row: Row, opened: bool, width: int) -> Text:
@@ -289,9 +305,15 @@ def _more(row: Row) -> str:
 def _text_rows(path: Path, depth: int, value: str, start: int, stop: int) -> Iterator[Row]:
     place = start
     for line in value[start:stop].split("\n"):
-        for piece in chop_cells(safe(line), 76) or [""]:
+        for piece in _chopped(safe(line)):
             yield Row(Kind.TEXT, path, depth, piece, None, place)
             place += 1
+
+
+def _chopped(line: str) -> list[str]:
+    if line.isascii():
+        return [line[at : at + ACROSS] for at in range(0, len(line) or 1, ACROSS)]
+    return chop_cells(line, ACROSS) or [""]
 
 
 def _children(value: JsonValue, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, str | None, JsonValue]]:
@@ -312,6 +334,10 @@ def _size(value: JsonValue) -> int:
 
 def _step(value: JsonValue) -> int:
     return TEXT_WINDOW if isinstance(value, str) else WINDOW
+
+
+def _most(value: JsonValue) -> int:
+    return TEXT_MOST if isinstance(value, str) else MOST
 
 
 def _label(at: int, key: str | None) -> str:

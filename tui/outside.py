@@ -26,8 +26,8 @@ def edit(app: App[Any], path: Path, line: int | None = None) -> str | None:
         return f"this terminal cannot be left for an editor; edit {path} elsewhere"
 
 
-def page(app: App[Any], text: str) -> str | None:
-    """Show `text`, safe on a terminal, in $PAGER, or less, and wait for it; return what went wrong, or None."""
+def page(app: App[Any], text: bytes) -> str | None:
+    """Show `text`, safe on a terminal and in UTF-8, in $PAGER, or less, and wait; return what went wrong, or None."""
     wanted = os.environ.get("PAGER") or "less"
     try:
         with app.suspend():
@@ -43,14 +43,13 @@ def _run_editor(path: Path, line: int | None) -> str | None:
 
 
 def _run(
-    what: str, wanted: str, setting: str, words: Callable[[str], Sequence[str]], text: str | None = None
+    what: str, wanted: str, setting: str, words: Callable[[str], Sequence[str]], text: bytes | None = None
 ) -> str | None:
     """Run a program without a shell, give it `text`, wait, and return what went wrong, or None."""
-    given = None if text is None else text.encode("utf-8", "replace")
     # A Ctrl+C meant for the program reaches this process too. A handler, because an ignored signal would be inherited.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        status = subprocess.run(words(wanted), input=given).returncode
+        status = subprocess.run(words(wanted), input=text).returncode
     except (OSError, ValueError) as error:
         return f"the {what} {wanted!r} does not start: {error}; set {setting}"
     finally:

@@ -37,6 +37,8 @@ from tests.tui.terminal import Terminal
 LIMIT_MS = 50.0
 SCREEN = 20
 DEADLINE = 120.0
+BEAT = 0.001
+"""Seconds after which the loop is due again."""
 UNPAINTED = 0.3
 """Seconds after which what is there is taken to be on the screen already."""
 
@@ -54,7 +56,7 @@ class Timing:
 
 
 class Longest:
-    """How long the event loop was held by one callback, at the most."""
+    """How long the event loop was held by one callback, or with `beat` by a thread too, at the most."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -66,6 +68,13 @@ class Longest:
             self.seconds = max(self.seconds, time.perf_counter() - began)
 
         events.Handle._run = timed  # type: ignore[method-assign]
+
+    async def beat(self) -> None:
+        """Notice how late the loop comes to what is due: a thread may hold the interpreter for as long as it works."""
+        while True:
+            due = time.perf_counter() + BEAT
+            await asyncio.sleep(BEAT)
+            self.seconds = max(self.seconds, time.perf_counter() - due)
 
     def taken(self) -> float:
         """Return the longest since the last call, in milliseconds."""

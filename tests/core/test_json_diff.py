@@ -7,6 +7,7 @@ import random
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,7 +99,14 @@ def test_a_value_that_is_too_large_differs_as_a_whole_and_says_so() -> None:
     old, new = ["x" * (BIG // 2)], ["y" * (BIG // 2)]
     (change,) = Comparer().differences(old, new).changes
     assert (change.kind, change.path, change.old, change.new) == (Kind.CHANGED, "$", old, new)
-    assert change.whole == f"{BIG + 8:,} characters: compared only as a whole"
+    assert change.whole == f"more than {BIG:,} characters: compared only as a whole"
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), ([1], [1, 2]), ({"a": 1}, {"b": 1}), ("a", "b")])
+def test_values_too_large_to_be_told_one_by_one_differ_where_anything_in_them_does(one: Any, other: Any) -> None:
+    large = "x" * BIG
+    assert Comparer().differences({"large": large, "n": [one]}, {"large": large, "n": [other]})
+    assert not Comparer().differences({"large": large, "n": [one]}, {"n": [one], "large": large})
 
 
 def test_what_is_left_when_the_work_is_used_up_is_compared_as_a_whole() -> None:

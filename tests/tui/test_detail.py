@@ -287,7 +287,7 @@ async def test_the_pager_gets_what_is_under_the_cursor_safe_on_a_terminal(
     automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paged: list[str] = []
-    monkeypatch.setattr(outside, "page", lambda app, text: paged.append(text))
+    monkeypatch.setattr(outside, "page", lambda app, text: paged.append(text.decode()))
     automation.trigger = {"letter": "Dear\x1b[2J Ada,\n\u202eyours"}
     async with running(automation) as seen:
         await opened(seen)

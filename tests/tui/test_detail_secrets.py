@@ -69,7 +69,7 @@ async def test_copies_and_the_pager_get_what_is_shown(
     automation: StubAutomation, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paged: list[str] = []
-    monkeypatch.setattr(outside, "page", lambda app, text: paged.append(text))
+    monkeypatch.setattr(outside, "page", lambda app, text: paged.append(text.decode()))
     async with running(automation) as seen:
         await opened(seen, "g", "Y", "j")
         await seen.until(lambda: copied, "a copy")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.diff import Diff, Place, Side, compare
 from data.records import Error, Revision, StepRecord
 from data.states import Status, StepStatus
-from tui.diff_lines import DiffLines, lines, row_text, shown
+from tui.diff_lines import MANY, DiffLines, lines, row_text, shown
 
 NOON = dt.datetime(2026, 7, 30, 12, tzinfo=dt.UTC)
 
@@ -111,7 +111,24 @@ def test_every_line_has_a_key_of_its_own_in_both_layouts() -> None:
         rows = folding.rows(100, wide)
         folding.opened |= {row.key for row in rows}
         keys = [row.key for row in folding.rows(100, wide)]
+        assert [folding.rows(100, wide).find(key) for key in keys] == list(range(len(keys)))
         assert len(set(keys)) == len(keys) > len(rows)
+
+
+def test_of_a_long_comparison_only_the_lines_that_are_seen_are_made() -> None:
+    steps = [[step(str(n), output=[v] * 4 if n % 2 else 0) for n in range(3_000)] for v in (1, 2)]
+    text = "".join(f"{n}: {{}}\n" for n in range(5_000))
+    old, new = (side(v, *steps[v - 1], text=text.replace("{}", str(v))) for v in (1, 2))
+    folding = DiffLines(compare(old, new))
+    folding.open_all()
+    for wide in (False, True):
+        rows = folding.rows(100, wide)
+        assert len(rows) > 10_000
+        assert rows[-1].key == ("step", "2998", "", "same")
+        middle = rows[len(rows) // 2]
+        assert rows.find(middle.key) == len(rows) // 2
+        assert rows.made < 10 * MANY
+        assert len(list(rows)) == len(rows)
 
 
 @given(st.text(), st.text(), st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from tui.copying import Copy
 from tui.detail_panels import reveal_panel
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import data_title, sections
+from tui.json_pieces import PIECE, json_pieces
+from tui.letting_go import let_go
 from tui.masking import MASKED, REVEALED, masked_detail
 from tui.screens.base import DeckScreen
 from tui.widgets.json_view import JsonPane, JsonView
@@ -24,8 +27,6 @@ from tui.widgets.step_tree import TRIGGER, StepTree
 BEING_READ = "the job is being read"
 MANY = 100_000
 """Lists and mappings in a version's data from which looking through them takes too long."""
-PIECE = 65_536
-"""Characters that are made safe in one go."""
 
 
 class DataScreen(DeckScreen):
@@ -47,11 +48,14 @@ class DataScreen(DeckScreen):
         """As it is recorded."""
         self._revealed: Hashable = None
         """What is shown with its secrets, by its name."""
+        self._left: list[JobDetail] = []
+        """What was shown before, until it is let go."""
 
     def take(self, whole: JobDetail | None, detail: JobDetail | None) -> None:
         """Have another version, or another state of it: as it is recorded, and without secrets."""
         if self.whole is None or whole is None or whole.version.id != self.whole.version.id:
             self._revealed = None
+        self._left += [one for one in (self.whole, self.detail) if one is not None]
         self.whole, self.detail = whole, detail
 
     def read_detail(
@@ -74,6 +78,7 @@ class DataScreen(DeckScreen):
         if self._holds_secrets():
             title.append(REVEALED if self._shown_name() == self._revealed else MASKED, style="yellow")
         self.query_one(JsonPane).show(self._shown_name(), title, sections(detail, step, trigger))
+        self._let_go()
 
     def _shown_name(self) -> Hashable:
         """Return what names that whose data is shown."""
@@ -120,6 +125,12 @@ class DataScreen(DeckScreen):
     def on_unmount(self) -> None:
         """Let go of the data: what the garbage collector does not see, of a screen that is gone, stays for good."""
         self.take(None, None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._left:
+            left, self._left = self._left, []
+            asyncio.get_running_loop().run_in_executor(None, let_go, left)
 
     def on_json_view_said(self, event: JsonView.Said) -> None:
         """Tell what a search found."""
@@ -204,16 +215,19 @@ class DataScreen(DeckScreen):
         return [*found, copying.command("jobdeck", "show", str(self.job_id), "--version", str(self.version))]
 
 
-def paged(value: JsonValue) -> str:
-    """Return a value as lines for the pager, safe on a terminal: a text as it is, all else as JSON."""
-    text = copying.value(value).text
-    pieces, at = [], 0
+def paged(value: JsonValue) -> bytes:
+    """Return a value as lines for the pager, safe on a terminal, in UTF-8: a text as it is, all else as JSON."""
     # Piece by piece, so that the thread that draws goes on meanwhile.
+    pieces = _text_pieces(value) if isinstance(value, str) else json_pieces(value)
+    return b"".join(safe_block(piece).encode() for piece in pieces) + b"\n"
+
+
+def _text_pieces(text: str) -> Iterator[str]:
+    at = 0
     while at < len(text):
         end = text.find("\n", at + PIECE, at + 2 * PIECE) + 1 or at + 2 * PIECE
-        pieces.append(safe_block(text[at:end]))
+        yield text[at:end]
         at = end
-    return "".join(pieces) + "\n"
 
 
 @contextmanager

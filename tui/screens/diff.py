@@ -13,6 +13,7 @@ from data.states import ENDED
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy
+from tui.diff_lines import DiffLines
 from tui.masking import masked_diff
 from tui.screens.base import DeckScreen
 from tui.widgets.diff_view import DiffView
@@ -55,23 +56,23 @@ class DiffScreen(DeckScreen):
         if shown is not None and (self._made or {shown.old.status, shown.new.status} <= ENDED):
             return
         try:
-            self._diff = await self.read(self._compared)
+            folding = await self.read(self._compared)
         except (NotFound, Refused) as why:
             self.deck.say(str(why), error=True)
             return
+        self._diff = folding.diff
         old, new = self._diff.old, self._diff.new
         self.versions = (old.job, old.version), (new.job, new.version)
-        self.query_one(DiffView).show(self._diff)
+        self.query_one(DiffView).show(folding)
         self.show_header()
         self.show_footer()
 
-    def _compared(self) -> Diff:
+    def _compared(self) -> DiffLines:
         comparing = self.deck.automation.comparing
-        if self._made is not None:
-            return masked_diff(self._made)
-        return masked_diff(
-            comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
-        )
+        made = self._made
+        if made is None:
+            made = comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
+        return DiffLines(masked_diff(made))
 
     def action_next_difference(self) -> None:
         """Go to the next difference."""

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from rich.text import Text
 from textual import events
 
-from core.diff import Diff
 from tui.actions import bindings
 from tui.diff_lines import WIDE, DiffLines, Row, row_text
+from tui.row_blocks import Rows
 from tui.widgets.lines import BAR, LineList
 
 
@@ -22,15 +22,14 @@ class DiffView(LineList, inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self._folding: DiffLines | None = None
-        self._rows: list[Row] = []
+        self._rows: Rows[Row] = Rows((), lambda key: key)
         self._laid_for = 0
 
-    def show(self, diff: Diff) -> None:
+    def show(self, folding: DiffLines) -> None:
         """Show a comparison; what is open and where the cursor is stay as they are where it is the same two runs'."""
-        before = self._folding
-        self._folding = DiffLines(diff)
-        if before is not None and (before.diff.old.name, before.diff.new.name) == (diff.old.name, diff.new.name):
-            self._folding.opened = before.opened
+        before, self._folding = self._folding, folding
+        if before is not None and _runs(before) == _runs(folding):
+            folding.opened = before.opened
         self._lay_out()
 
     def count(self) -> int:
@@ -38,6 +37,9 @@ class DiffView(LineList, inherit_bindings=False):
 
     def key(self, index: int) -> Hashable:
         return self._rows[index].key
+
+    def find(self, key: Hashable) -> int | None:
+        return self._rows.find(key)
 
     def line(self, index: int) -> Text:
         row = self._rows[index]
@@ -112,8 +114,11 @@ class DiffView(LineList, inherit_bindings=False):
 
     def go(self, step: int) -> bool:
         """Go to the next difference, or with -1 to the one before; False where there is none further."""
-        ahead = range(self.cursor + 1, len(self._rows)) if step > 0 else range(self.cursor - 1, -1, -1)
-        found = next((index for index in ahead if self._rows[index].difference), None)
+        found = self._rows.next(self.cursor, step, lambda row: row.difference)
         if found is not None:
             self.move_to(found)
         return found is not None
+
+
+def _runs(folding: DiffLines) -> tuple[str, str]:
+    return folding.diff.old.name, folding.diff.new.name

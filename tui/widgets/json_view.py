@@ -61,6 +61,10 @@ class JsonView(LineList, inherit_bindings=False):
             self.scroll_to(y=0, animate=False, force=True)
         self.lines_changed()
 
+    def on_unmount(self) -> None:
+        """Let go of the data."""
+        self.json = JsonLines(())
+
     def count(self) -> int:
         return len(self.json.rows)
 

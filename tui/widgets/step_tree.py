@@ -188,6 +188,10 @@ class StepTree(LineList, inherit_bindings=False):
             self._folded = {key for key in self._folded if not start.startswith(key)}
         self._lay_out()
 
+    def on_unmount(self) -> None:
+        """Let go of the steps, and of their data."""
+        self._roots, self._laid = [], [TRIGGER]
+
     @property
     def selected(self) -> StepRecord | None:
         """The step under the cursor; None on the trigger, or on a branch."""

@@ -8,9 +8,8 @@ from rich.text import Text
 from textual import events
 
 from tui.diff_lines import WIDE, Row, row_text, text_rows
+from tui.row_blocks import Rows
 from tui.widgets.lines import BAR, LineList
-
-SAME = "the two texts are the same"
 
 
 class TextDiff(LineList):
@@ -19,7 +18,7 @@ class TextDiff(LineList):
     def __init__(self) -> None:
         super().__init__()
         self._unified: Sequence[str] | None = None
-        self._rows: list[Row] = []
+        self._rows: Rows[Row] = Rows((), lambda key: key)
 
     def show(self, unified: Sequence[str]) -> None:
         """Show the lines of a unified diff; none where the two are the same."""
@@ -31,6 +30,9 @@ class TextDiff(LineList):
 
     def key(self, index: int) -> Hashable:
         return self._rows[index].key
+
+    def find(self, key: Hashable) -> int | None:
+        return self._rows.find(key)
 
     def line(self, index: int) -> Text:
         return row_text(self._rows[index], max(self.size.width - BAR, 20), self._wide, folded=False)
@@ -46,7 +48,7 @@ class TextDiff(LineList):
 
     def _lay_out(self) -> None:
         if self._unified is not None and self.size.width:
-            self._rows = text_rows(self._unified, self._wide) or [Row(("same",), 0, " ", SAME)]
+            self._rows = text_rows(self._unified, self._wide)
             self.lines_changed()
 
     def go(self, step: int) -> bool:
