@@ -22,7 +22,7 @@ from core.batches import Batches
 from core.cancels import Cancellation
 from core.comparing import Comparing
 from core.errors import EngineHeld, NotFound, RecipeProblems, Refused, WorkspaceError
-from core.events import make_event, storable
+from core.events import make_event
 from core.expressions import Condition, ExpressionError, compile_condition, to_text
 from core.failures import Failures
 from core.layout import laid_out
@@ -36,6 +36,7 @@ from core.reruns import WHOLE, How, Plan, Rerun, Selection
 from core.retention import Purged, Terms
 from core.settings import Settings, load
 from core.store import database_of
+from core.text import storable
 from core.trials import Trials
 from core.wording import unknown
 from data import calls, runs

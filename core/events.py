@@ -10,14 +10,10 @@ from typing import Any
 from core.expressions import ExpressionError
 from core.groups import error_group
 from core.recipe import Recipe
+from core.text import storable
 from data.records import Error, Event, JsonValue
 
 TITLE_LENGTH = 500
-
-
-def storable(text: str) -> str:
-    """Return `text` with lone surrogates, which no database can keep, written out: `\\ud800`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
 def make_event(

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.errors import NotFound
-from core.events import storable
 from core.library import Write
+from core.text import storable
 from core.wording import unknown
 from data import failures as store
 from data import recipes as recipe_store

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from core import reruns
 from core.batches import late_refusals, queue_chunk
 from core.errors import Refused
-from core.events import storable
 from core.library import Library
 from core.reruns import WHOLE, How, Plan, Rerun, RevisionChange, Selection, Stale, Standing
 from core.resuming import first_change
 from core.settings import Settings
+from core.text import storable
 from core.textdiff import unified
 from data import batches, plans
 from data import jobs as store

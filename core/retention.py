@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import RecipeProblems, Refused, StoreError
-from core.events import storable
 from core.library import Library
 from core.lock import engine_kept_out, holder
 from core.recipe import Recipe
 from core.reruns import removed
 from core.settings import Settings
+from core.text import storable
 from data import purge as store
 from data import recipes as recipe_store
 from data.audit import note_act

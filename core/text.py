@@ -1,4 +1,4 @@
-"""Text from outside made safe to show: what a terminal would obey, or could not show, becomes visible."""
+"""Text from outside made safe to show and to store: what a terminal would obey, or could not show, becomes visible."""
 
 from __future__ import annotations
 
@@ -82,3 +82,8 @@ def _stand_in(match: re.Match[str]) -> str:
     if 0xD800 <= code <= 0xDFFF:
         return f"\\u{code:04x}"
     return f"<{_NAMES.get(character, f'U+{code:04X}')}>"
+
+
+def storable(text: str) -> str:
+    """Return `text` with lone surrogates, which no database can keep, written out: `\\ud800`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

@@ -11,8 +11,9 @@ from typing import Any
 
 from core.connectors.declare import Feed, Found, Page, Schedule, Seen, Watch, Watcher
 from core.errors import StepError
-from core.events import make_event, storable
+from core.events import make_event
 from core.library import Loaded, Write
+from core.text import storable
 from data import jobs
 from data import recipes as store
 from data.recipes import Known

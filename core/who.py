@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 
+from core.text import storable
+
 
 def actor() -> str:
     """Return who acts: the login name, with `@` and the SSH client's address where there is one."""
@@ -13,4 +15,4 @@ def actor() -> str:
     except (OSError, KeyError):
         name = str(os.getuid())
     client = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
-    return f"{name}@{client}" if client else name
+    return storable(f"{name}@{client}" if client else name)

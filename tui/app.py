@@ -26,6 +26,7 @@ from rich.text import Text
 from textual import events
 from textual.filter import LineFilter
 from textual.reactive import var
+from textual.widgets import Input
 
 from core.errors import JobdeckError
 from tui import clipboard, outside, rooms
@@ -128,6 +129,10 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
             gc.enable()
 
     # What it draws
+
+    def on_command_palette_opened(self) -> None:
+        """Keep the palette's cursor from blinking: idle, nothing is written."""
+        self.screen.query_one(Input).cursor_blink = False
 
     def on_resize(self) -> None:
         """Draw all: what a terminal shows that was resized is not known, even if it has its old size again."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from core.automation import actor
 from core.text import safe
+from core.who import actor
 from data.records import Job
 from tui.dialogs import CONFIRM, Choice
 from tui.kept import kept, removed

@@ -19,6 +19,7 @@ from rich.text import Text
 from stub_automation import StubAutomation
 from terminal import Terminal
 from textual import events
+from textual.widgets import Input
 
 from core.errors import UsageError
 from core.reruns import Plan, Repeat, RevisionChange, Selection
@@ -198,6 +199,14 @@ async def test_the_palette_runs_an_action(automation: StubAutomation) -> None:
         await seen.sees("tell log.write")
         await seen.press("ctrl+p", *"versions of", "enter")
         await seen.sees("1 version", "jobs > 812 > versions")
+
+
+@in_app
+async def test_the_palettes_cursor_does_not_blink(automation: StubAutomation) -> None:
+    async with running(automation) as seen:
+        await seen.press("ctrl+p")
+        await seen.until(lambda: seen.app.query_one(Input).has_focus)
+        await seen.until(lambda: not seen.app.query_one(Input).cursor_blink)
 
 
 @in_app

@@ -136,6 +136,13 @@ def test_who_comes_over_ssh_is_told_with_the_address(deck: Deck, monkeypatch: py
     assert deck.json("audit")[0]["actor"].endswith("@10.0.0.3")
 
 
+def test_a_login_name_that_is_no_utf_8_is_written_out(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.setenv("LOGNAME", "zo\udceb")
+    deck.run("recipe", "stop", "one")
+    assert deck.json("audit")[0]["actor"] == "zo\\udceb"
+
+
 def test_show_tells_of_other_jobs_of_the_object_and_of_its_changes(tmp_path: Path) -> None:
     deck = Deck(tmp_path / "deck")
     deck.write(WATCH, "watch")
