@@ -19,6 +19,7 @@ from rich.text import Text
 from stub_automation import StubAutomation
 from terminal import Terminal
 from textual import events
+from textual.command import CommandPalette
 from textual.widgets import Input
 
 from core.errors import UsageError
@@ -205,8 +206,8 @@ async def test_the_palette_runs_an_action(automation: StubAutomation) -> None:
 async def test_the_palettes_cursor_does_not_blink(automation: StubAutomation) -> None:
     async with running(automation) as seen:
         await seen.press("ctrl+p")
-        await seen.until(lambda: seen.app.query_one(Input).has_focus)
-        await seen.until(lambda: not seen.app.query_one(Input).cursor_blink)
+        await seen.until(lambda: isinstance(seen.app.screen, CommandPalette))
+        await seen.until(lambda: not seen.app.screen.query_one(Input).cursor_blink)
 
 
 @in_app
