@@ -1,4 +1,4 @@
-"""Events of 20 MB in the job's detail: few lines are made of them, and search, pager and copy have them whole."""
+"""Events of 5 MB in the job's detail: few lines are made of them, and search, pager and copy have them whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tui.json_lines import ALL, MOST
 from tui.letting_go import let_go
 from tui.widgets.json_view import JsonView
 
-SIZE = 20_000_000
+SIZE = 5_000_000
 LINE = "A line of a long text.\n"
 END = "the needle"
 
@@ -31,8 +31,8 @@ def deep() -> Any:
 
 EVENTS: dict[str, Callable[[], Any]] = {
     "a text": lambda: LINE * (SIZE // len(LINE)) + END,
-    "keys": lambda: {**{f"key {number}": "x" * 80 for number in range(200_000)}, "last": END},
-    "a list": lambda: [*range(400_000), END],
+    "keys": lambda: {**{f"key {number}": "x" * 80 for number in range(50_000)}, "last": END},
+    "a list": lambda: [*range(100_000), END],
     "deep": deep,
 }
 
