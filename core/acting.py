@@ -96,7 +96,7 @@ def _call(act: Act, run: Run, world: Surroundings, effect: Effect) -> Call:
     return Call(
         workspace=world.workspace,
         connection=act.client,
-        idempotency_key=str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, f"{run.version_id}:{act.path}")),
+        idempotency_key=lambda: str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, f"{run.version_id}:{act.path}")),
         timeout=act.step.timeout,
         # Interrupted, a write would be in doubt: it has its timeout to finish.
         canceled=world.canceled if effect is Effect.READS else _NEVER,

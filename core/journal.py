@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Settled, StepRow, Token, step_row
 from data.states import StepStatus
+from data.tables import dump_json
 
 Clock = Callable[[], dt.datetime]
 Completed = Callable[[str, tuple[int, ...], str, JsonValue], tuple[JsonValue, int] | None]
@@ -120,6 +121,7 @@ class Journal:
         self._next = 1 + max((record.ordinal for record in self._records.values()), default=0)
         self._unwritten: dict[str, StepRow] = {}
         self._began: dict[str, float] = {}
+        self._last_input: tuple[JsonValue, str] | None = None
 
     @property
     def records(self) -> list[StepRecord]:
@@ -134,7 +136,7 @@ class Journal:
         """Record, with the next write, what an earlier version did as done; what this version has recorded stays."""
         for record in records:
             if record.path not in self._records:
-                self._put(replace(record, started_at=self._clock()))
+                self._put(record._replace(started_at=self._clock()))
         self._next = 1 + max((record.ordinal for record in self._records.values()), default=0)
 
     def begin(
@@ -163,8 +165,8 @@ class Journal:
         output = self._masking.json(output)
         record = self._records[path]
         self._put(
-            replace(
-                record, status=status, output=output, branch=branch, duration_ms=self._took(record),
+            record._replace(
+                status=status, output=output, branch=branch, duration_ms=self._took(record),
                 error=error and self._told(error),
             )
         )
@@ -211,7 +213,7 @@ class Journal:
 
     def tell(self, path: str, output: JsonValue) -> None:
         """Record, with the next write, what a step that goes on has to say so far."""
-        self._put(replace(self._records[path], output=self._masking.json(output)))
+        self._put(self._records[path]._replace(output=self._masking.json(output)))
 
     def completed_before(
         self, step_id: str, index: tuple[int, ...], action: str, input: JsonValue
@@ -223,7 +225,7 @@ class Journal:
         """Forget what the steps at the paths that `inside` names did, so that they run again; durable with `flush`."""
         for record in list(self._records.values()):
             if inside(record.path) and not kept(record):
-                self._put(replace(record, status=StepStatus.NOT_REACHED, error=None, output=None, has_input=False))
+                self._put(record._replace(status=StepStatus.NOT_REACHED, error=None, output=None, has_input=False))
 
     def flush(self) -> None:
         """Make durable what has been recorded; raises Fenced."""
@@ -254,4 +256,12 @@ class Journal:
     def _put(self, record: StepRecord, on_doubt: str | None = None) -> None:
         self._records[record.path] = record
         # Made ready here, by the thread that runs the version, not by the writer that all of them wait for.
-        self._unwritten[record.path] = step_row(self._token.version_id, record, on_doubt)
+        self._unwritten[record.path] = step_row(self._token.version_id, record, on_doubt, self._input(record))
+
+    def _input(self, record: StepRecord) -> str | None:
+        """Return a record's input as JSON: written out once for a step that begins and ends."""
+        if not record.has_input:
+            return None
+        if self._last_input is None or self._last_input[0] is not record.input:
+            self._last_input = record.input, dump_json(record.input)
+        return self._last_input[1]

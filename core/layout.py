@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import count
 
 from core.recipe import (
@@ -47,7 +46,7 @@ def _steps(
 ) -> Iterator[StepRecord]:
     for step in steps:
         path = actual + step.path[len(declared) :]
-        yield replace(found.get(path) or _not_reached(step, path, index), kind=_KINDS[type(step)])
+        yield (found.get(path) or _not_reached(step, path, index))._replace(kind=_KINDS[type(step)])
         if isinstance(step, RepeatStep):
             for number in _iterations(path, found):
                 yield from _steps(step.body, found, step.path, f"{path}[{number}]", (*index, number))

@@ -169,9 +169,9 @@ def _comparable(side: Side) -> Side:
 
 def _plain(step: StepRecord) -> StepRecord:
     if step.status is StepStatus.REUSED:
-        step = replace(step, status=StepStatus.SUCCEEDED)
+        step = step._replace(status=StepStatus.SUCCEEDED)
     if step.kind == "call" and isinstance(step.output, Mapping):
-        return replace(step, output={key: value for key, value in step.output.items() if key != "job"})
+        return step._replace(output={key: value for key, value in step.output.items() if key != "job"})
     return step
 
 

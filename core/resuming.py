@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -24,12 +23,11 @@ def taken_over(records: Iterable[StepRecord], failed: str, version: str) -> list
     # What failed inside an error monitor that handled it is replayed with it.
     handled = [one.path for one in kept if one.status is StepStatus.HANDLED]
     failures = [
-        replace(one, attempts=0) for one in found
+        one._replace(attempts=0) for one in found
         if one.status is StepStatus.FAILED and any(_within(one.path, path) for path in handled)
     ]
     return failures + [
-        replace(
-            one,
+        one._replace(
             attempts=0, duration_ms=0,
             status=StepStatus.SKIPPED if one.status is StepStatus.SKIPPED else StepStatus.REUSED,
             resolved_by=one.resolved_by if one.status is StepStatus.REUSED else version,

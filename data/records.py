@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from data.states import BatchStatus, Status, StepStatus
 
@@ -124,9 +124,11 @@ class Sort:
     then_descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What one step did in one version; one for every loop iteration."""
+class StepRecord(NamedTuple):
+    """What one step did in one version; one for every loop iteration.
+
+    A tuple: every step of every job makes one for each of its states.
+    """
 
     path: str
     """Where the step stands: `3.then.1`, in loops `4[0].do.2`; counted from 1, iterations from 0."""

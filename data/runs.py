@@ -223,12 +223,14 @@ def record(connection: Connection, progress: Sequence[Progress]) -> set[int]:
 
 def holding(connection: Connection, owner: str) -> dict[Token, str | None]:
     """Return the running versions that a boot holds, each with who has asked to cancel it, if anybody has."""
-    return {Token(id, attempt, owner): by for id, attempt, by in _run(connection, _HOLDING, {"owner": owner})}
+    ((held,),) = _run(connection, _HOLDING, {"owner": owner})
+    return {Token(id, attempt, owner): by for id, attempt, by in json.loads(held)}
 
 
-_HOLDING = select(versions.c.id, versions.c.attempt, versions.c.canceled_by).where(
-    text("status = 'running'"), versions.c.owner == bindparam("owner")
-)
+# As one row: the driver lets go of Python's lock for every row, and takes it back behind all threads that want it.
+_HOLDING = select(
+    func.json_group_array(func.json_array(versions.c.id, versions.c.attempt, versions.c.canceled_by))
+).where(text("status = 'running'"), versions.c.owner == bindparam("owner"))
 
 
 def _as_asked(settled: Settled, by: str | None) -> Settled:
@@ -277,14 +279,17 @@ def _compiled(dialect: Dialect, statement: Any) -> tuple[str, list[str], dict[st
     return compiled.string, compiled.positiontup, compiled.params
 
 
-def step_row(version_id: int, record: StepRecord, on_doubt: str | None) -> StepRow:
-    """Return how a record is written; `on_doubt` is what follows if its process dies while it acts."""
+def step_row(version_id: int, record: StepRecord, on_doubt: str | None, input: str | None) -> StepRow:
+    """Return how a record is written, with its input as JSON.
+
+    `on_doubt` is what follows if its process dies while it acts.
+    """
     # A step that succeeded has an output, be it null; any other has one only if there is something to tell.
     told = record.output is not None or record.status is StepStatus.SUCCEEDED
     return (
         version_id, record.path, record.ordinal, record.id, record.action, record.effect, on_doubt,
         record.status.value, record.branch, dump_json(record.index) if record.index else None, record.attempts,
-        dump_json(record.input) if record.has_input else None, dump_json(record.output) if told else None,
+        input, dump_json(record.output) if told else None,
         dump_json(_step_error(record.error)) if record.error else None,
         to_micros(record.started_at) if record.started_at else None, record.duration_ms, record.resolved_by,
     )

@@ -24,7 +24,7 @@ def masked_step(step: StepRecord) -> StepRecord:
     """Return a step's record without its secrets, itself if it holds none."""
     input, output = _masked(step.input), _masked(step.output)
     same = input is step.input and output is step.output
-    return step if same else replace(step, input=input, output=output)
+    return step if same else step._replace(input=input, output=output)
 
 
 def masked_diff(diff: Diff) -> Diff:

@@ -36,8 +36,8 @@ class Call:
     workspace: Path
     connection: Any
     """The opened connection that the inputs name, or None."""
-    idempotency_key: str
-    """Stable per version and step over attempts, new for a new version."""
+    idempotency_key: Callable[[], str]
+    """Gives it: stable per version and step over attempts, new for a new version."""
     timeout: float | None
     """Seconds that the step may take, or None for the connector's default."""
     canceled: threading.Event

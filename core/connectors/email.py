@@ -187,7 +187,7 @@ def send(inputs: Message, call: Call) -> dict[str, JsonValue]:
     server: Server = call.connection
     sender = _address("from", inputs.from_ or server.sender or "")
     to, cc, bcc = (_addresses(name, getattr(inputs, name)) for name in ("to", "cc", "bcc"))
-    message = _message(inputs, sender, to, cc, call.idempotency_key)
+    message = _message(inputs, sender, to, cc, call.idempotency_key())
     content = _bytes(message, inputs)
     deadline = time.monotonic() + (call.timeout or TIMEOUT)
     with server.session(deadline) as smtp:

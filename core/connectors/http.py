@@ -95,7 +95,8 @@ def request(inputs: Request, call: Call) -> dict[str, JsonValue]:
     client: Client = call.connection or servers.anonymous()
     content, kind = _content(inputs)
     reads = effect(inputs) is Effect.READS
-    headers = _headers(inputs, {"Content-Type": kind} if kind else {}, None if reads else call.idempotency_key, client)
+    key = None if reads else call.idempotency_key()
+    headers = _headers(inputs, {"Content-Type": kind} if kind else {}, key, client)
     answer = client.send(
         wire.Request(
             inputs.method,

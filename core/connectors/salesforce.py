@@ -159,7 +159,7 @@ def _asked(
     org: Org = call.connection
     request = Request(
         method, org.rows(inputs.object, *place), params=params or {}, record=record, again=again,
-        headers={} if method == "GET" else {"Idempotency-Key": call.idempotency_key},
+        headers={} if method == "GET" else {"Idempotency-Key": call.idempotency_key()},
     )
     return mapping(org.send(request, Patience.of_call(call)))
 

@@ -296,7 +296,7 @@ def _pages(request: _Request, call: Call) -> Iterator[tuple[Answer, dict[str, Js
 
 
 def _written(request: _Request, root: str, call: Call) -> JsonValue:
-    answer = _sent(replace(request, key=call.idempotency_key), call, _deadline(call))
+    answer = _sent(replace(request, key=call.idempotency_key()), call, _deadline(call))
     record = (_mapping(answer) or {}).get(root)
     if not isinstance(record, dict):
         raise AnswerLost(f"{answer.where} answered {servers.status(answer)} without the {root}; it may have acted")

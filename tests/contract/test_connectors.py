@@ -134,7 +134,7 @@ def test_an_unknown_input_is_refused(model: type[BaseModel]):
 def test_an_action_fails_with_a_step_error_that_keeps_secrets(name, tmp_path):
     action = actions()[name]
     connection = opened(action.connection if "connection" in FAILING[name] else None, tmp_path)
-    call = Call(tmp_path, connection, "key", 5.0, threading.Event())
+    call = Call(tmp_path, connection, lambda: "key", 5.0, threading.Event())
     with pytest.raises(StepError) as caught:
         action.run(action.inputs.model_validate(FAILING[name]), call)
     assert CANARY not in f"{caught.value} {caught.value!r}"

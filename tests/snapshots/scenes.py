@@ -146,8 +146,8 @@ def secrets(automation: Staged) -> None:
     began = BEGAN + dt.timedelta(minutes=1)
     automation.trigger = {"user": "ada", "Password": "hunter2", "headers": {"X-Api-Key": "k-1", "Accept": "*/*"}}
     found, *others = FAILED_STEPS
-    automation.steps = (dataclasses.replace(found, started_at=began), *others[:2],
-                        dataclasses.replace(others[2], started_at=began + dt.timedelta(milliseconds=400)), others[3])
+    automation.steps = (found._replace(started_at=began), *others[:2],
+                        others[2]._replace(started_at=began + dt.timedelta(milliseconds=400)), others[3])
 
 
 def doubt(automation: Staged) -> None:

@@ -142,7 +142,7 @@ async def test_where_nothing_is_masked_v_says_so(automation: StubAutomation) -> 
 
 @in_app
 async def test_a_comparison_tells_that_a_secret_differs_and_not_what_it_is(automation: StubAutomation) -> None:
-    other = dataclasses.replace(automation.steps[3], input={"headers": {"Cookie": "sid=100"}})
+    other = automation.steps[3]._replace(input={"headers": {"Cookie": "sid=100"}})
     automation.steps_of = {2: (*automation.steps[:3], other, automation.steps[4])}
     automation.add_version(Status.FAILED)
     async with running(automation) as seen:

@@ -18,10 +18,11 @@ from core.connectors.registry import registry
 def run(tmp_path: Path) -> Callable[..., Any]:
     """Run an action as the engine does: inputs checked by its model, then called with a Call."""
 
-    def run(name: str, inputs: dict[str, Any], **call: Any) -> Any:
+    def run(name: str, inputs: dict[str, Any], *, idempotency_key: str = "key-1", **call: Any) -> Any:
         action = registry().actions[name]
-        given = {"connection": None, "idempotency_key": "key-1", "timeout": 10.0, "canceled": threading.Event(), **call}
-        return action.run(action.inputs.model_validate(inputs), Call(workspace=tmp_path, **given))
+        given = {"connection": None, "timeout": 10.0, "canceled": threading.Event(), **call}
+        told = Call(workspace=tmp_path, idempotency_key=lambda: idempotency_key, **given)
+        return action.run(action.inputs.model_validate(inputs), told)
 
     return run
 
