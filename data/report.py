@@ -259,12 +259,12 @@ class _Reading:
         return [found[id] for id in ids]
 
     def trailed(self, found: list[Job]) -> list[Job]:
-        """Return the jobs with the statuses of their last versions."""
+        """Return the jobs with the statuses of their last versions; of a first version it is that one's alone."""
         rerun = [job.id for job in found if job.versions > 1]
         trails: dict[int, list[Status]] = {}
         for id, _, status in sorted(map(tuple, self.connection.execute(_TRAILS, {"ids": rerun}))) if rerun else ():
             trails.setdefault(id, []).append(Status(status))
-        return [replace(job, trail=tuple(trails.get(job.id, (job.status,)))) for job in found]
+        return [replace(job, trail=tuple(trails[job.id])) if job.id in trails else job for job in found]
 
     def _sum(self, statement: Any, place: Place | None) -> int:
         return sum(self.connection.execute(statement, self._values(place)).scalars())
@@ -310,11 +310,12 @@ def _job(row: Any) -> Job:
     (id, recipe, title, status, event_key, received_at, first_started_at, started_at, finished_at, duration_ms, number,
      message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, requested_at, mode,
      *hold) = row
+    status = Status(status)
     return Job(
-        id, recipe, title, Status(status), event_key, received_at, first_started_at, started_at, finished_at,
+        id, recipe, title, status, event_key, received_at, first_started_at, started_at, finished_at,
         duration_ms, number, None if message is None else Error(message, kind or "", step, answer, group),
         report or {}, bool(stored), expired_at, expired_by, requested_by, mode, requested_at,
-        held=None if hold[0] is None else Hold(*hold),
+        held=None if hold[0] is None else Hold(*hold), trail=(status,) if number == 1 else (),
     )
 
 

@@ -35,7 +35,7 @@ def test_each_command_and_option_is_there(words: list[str]) -> None:
     command: click.Command = cli
     names = [word for word in words if not word.startswith("-") and word != "COMMAND"]
     if names:
-        found = cli.commands.get(names[0])
+        found = cli.get_command(click.Context(cli), names[0])
         assert found is not None, f"there is no command {names[0]}"
         command = found
     options = {option for param in command.params for option in param.opts} | {"--help"}

@@ -7,8 +7,9 @@ import datetime as dt
 import click
 
 from data.records import Act
-from tui.cli_face import Listing, opened
-from tui.cli_options import Moment, WorkspaceCommand, output_option
+from tui.cli_face import WorkspaceCommand, opened
+from tui.cli_listing import Listing
+from tui.cli_options import Moment, output_option
 from tui.cli_tables import Column
 from tui.output import Mapped, rfc3339
 from tui.units import local

@@ -11,8 +11,9 @@ from core.errors import UsageError
 from core.selection import WHOLE, Selection
 from tui import cli_batch_tables as tables
 from tui import cli_rerun, output
-from tui.cli_face import Commands, Listing, on_terminal, opened, who
-from tui.cli_options import Rate, WorkspaceCommand, output_option
+from tui.cli_face import Commands, WorkspaceCommand, on_terminal, opened, who
+from tui.cli_listing import Listing
+from tui.cli_options import Rate, output_option
 
 if TYPE_CHECKING:
     from data.records import Batch

@@ -13,8 +13,8 @@ from data.records import JobFilter
 from tui import cli_tables as tables
 from tui import output
 from tui.canceling import cancelable, told
-from tui.cli_face import on_terminal, opened, who
-from tui.cli_options import JobRef, WorkspaceCommand, filter_options, output_option
+from tui.cli_face import WorkspaceCommand, on_terminal, opened, who
+from tui.cli_options import JobRef, filter_options, output_option
 from tui.cli_rerun import selection
 from tui.units import count
 

@@ -12,8 +12,9 @@ from core.errors import UsageError
 from core.text import safe
 from tui import cli_tables as tables
 from tui import output, output_diff
-from tui.cli_face import Listing, opened, who
-from tui.cli_options import JobRef, WorkspaceCommand, output_option
+from tui.cli_face import WorkspaceCommand, opened, who
+from tui.cli_listing import Listing
+from tui.cli_options import JobRef, output_option
 from tui.units import local
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import click
 from core.errors import UsageError
 from core.text import safe
 from data.records import ErrorGroup, JsonValue
-from tui.cli_face import Listing, opened, who
-from tui.cli_options import Moment, WorkspaceCommand, complete_recipe, output_option
+from tui.cli_face import WorkspaceCommand, opened, who
+from tui.cli_listing import Listing
+from tui.cli_options import Moment, complete_recipe, output_option
 from tui.cli_tables import Column
 from tui.output import Mapped, rfc3339
 from tui.units import local

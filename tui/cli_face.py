@@ -1,54 +1,21 @@
-"""What the commands of `jobdeck` share: the open workspace, listings, and errors as sentences and exit statuses."""
+"""What the commands of `jobdeck` share: the open workspace, and errors as sentences and exit statuses."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from core.errors import JobdeckError, Refused, UsageError, WorkspaceError
 from core.text import safe_block
-from tui import cli_tables as tables
-from tui import output
-from tui.cli_options import WorkspaceCommand, complete_recipe, named_recipes, named_workspace
 
 if TYPE_CHECKING:
     from core.automation import Automation
 
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Listing(Generic[R]):
-    """How records of a kind are listed: for scripts as mappings with these fields, for people in these columns."""
-
-    mapping: Callable[[R], output.Mapped]
-    fields: tuple[str, ...]
-    columns: tuple[tables.Column[R], ...]
-
-    def write(self, records: Iterable[R], format: str) -> None:
-        """Write the records as they come."""
-        if format == "table":
-            tables.write_table(records, self.columns, sys.stdout)
-        else:
-            output.WRITERS[format](map(self.mapping, records), self.fields, sys.stdout)
-
-
-class Counted(Iterable[R]):
-    """Passes records on and counts them."""
-
-    def __init__(self, records: Iterable[R]) -> None:
-        self._records = records
-        self.number = 0
-
-    def __iter__(self) -> Iterator[R]:
-        for record in self._records:
-            self.number += 1
-            yield record
+_WORKSPACE = "jobdeck.workspace"
+_RECIPES = "jobdeck.recipes"
 
 
 class Failed(click.ClickException):
@@ -82,6 +49,36 @@ class Face(click.Group):
             raise click.exceptions.Exit(130) from None
 
 
+def named_workspace(context: click.Context) -> Path | None:
+    """Return the folder that `--workspace` names, before or after the command."""
+    return context.meta.get(_WORKSPACE)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.meta[_WORKSPACE] = value
+
+
+def workspace_option() -> click.Option:
+    """Return `-w/--workspace`, which every command takes too."""
+    return click.Option(
+        ["-w", "--workspace"],
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        expose_value=False,
+        callback=_remember,
+        help="The workspace; else JOBDECK_WORKSPACE, else the nearest folder upwards with a jobdeck.toml.",
+    )
+
+
+class WorkspaceCommand(click.Command):
+    """A command on a workspace."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.params.append(workspace_option())
+
+
 class Commands(click.Group):
     """A group of commands on a workspace."""
 
@@ -90,9 +87,6 @@ class Commands(click.Group):
 
 Face.command_class = WorkspaceCommand
 Face.group_class = Commands
-
-recipe_argument = click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
-
 
 def workspace_of(context: click.Context) -> Path:
     """Return the workspace that the command line, the environment or the current folder names."""
@@ -123,10 +117,15 @@ def on_terminal(*streams: TextIO) -> bool:
     return all(stream.isatty() for stream in streams)
 
 
+def name_recipes(context: click.Context, names: Iterable[str]) -> None:
+    """Have `opened` look whether these recipes are there."""
+    context.meta.setdefault(_RECIPES, []).extend(names)
+
+
 def opened(context: click.Context) -> Automation:
     """Return the command's workspace, opened until the command ends; raises NotFound where `--recipe` names none."""
     automation = context.with_resource(open_automation(workspace_of(context)))
-    for recipe in named_recipes(context):
+    for recipe in context.meta.get(_RECIPES, []):
         # A filter by one that is not there would do nothing, and nobody would learn of the slip.
         automation.recipe(recipe)
     return automation

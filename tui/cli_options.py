@@ -1,4 +1,4 @@
-"""The options that commands share: the workspace, the output's format, filters, jobs and recipes by name."""
+"""The options that commands share: the output's format, filters, jobs and recipes by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,57 +16,21 @@ from core.errors import UsageError
 from core.selection import rate
 from data.records import SECOND_COLUMNS, SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
+from tui.cli_face import name_recipes, named_workspace
 from tui.moments import moment_of
 from tui.output import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NAMED = "jobdeck.workspace"
-_RECIPES = "jobdeck.recipes"
-
-
-def named_workspace(context: click.Context) -> Path | None:
-    """Return the folder that `--workspace` names, before or after the command."""
-    return context.meta.get(_NAMED)
-
-
-def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
-    if value is not None:
-        context.meta[_NAMED] = value
-
-
-def named_recipes(context: click.Context) -> list[str]:
-    """Return the recipes that `--recipe` and `--not-recipe` name."""
-    return context.meta.get(_RECIPES, [])
 
 
 def _remember_recipe(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    context.meta.setdefault(_RECIPES, []).extend([] if value is None else [value])
+    name_recipes(context, () if value is None else (value,))
     return value
 
 
 def _remember_recipes(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> frozenset[str]:
-    context.meta.setdefault(_RECIPES, []).extend(names)
+    name_recipes(context, names)
     return frozenset(names)
-
-
-def workspace_option() -> click.Option:
-    """Return `-w/--workspace`, which every command takes too."""
-    return click.Option(
-        ["-w", "--workspace"],
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        expose_value=False,
-        callback=_remember,
-        help="The workspace; else JOBDECK_WORKSPACE, else the nearest folder upwards with a jobdeck.toml.",
-    )
-
-
-class WorkspaceCommand(click.Command):
-    """A command on a workspace."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.params.append(workspace_option())
 
 
 class JobRef(click.ParamType[tuple[int, int | None]]):
@@ -231,6 +194,9 @@ def complete_recipe(context: click.Context, parameter: click.Parameter, incomple
         return []
     names = sorted(path.stem for path in workspace.glob("recipes/*.yaml"))
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+recipe_argument = click.argument("name", metavar="RECIPE", shell_complete=complete_recipe)
 
 
 def output_option(command: F) -> F:

@@ -14,8 +14,9 @@ from data.records import JsonValue
 from data.states import Status
 from tui import cli_tables as tables
 from tui import output
-from tui.cli_face import Commands, Listing, opened, recipe_argument, who
-from tui.cli_options import JobRef, WorkspaceCommand, complete_recipe, output_option
+from tui.cli_face import Commands, WorkspaceCommand, opened, who
+from tui.cli_listing import Listing
+from tui.cli_options import JobRef, complete_recipe, output_option, recipe_argument
 from tui.units import count
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from data.records import JobFilter, Version
 from data.states import ENDED, BatchStatus, Status
 from tui import cli_tables as tables
 from tui import output
-from tui.cli_face import on_terminal, opened, who
-from tui.cli_options import JobRef, WorkspaceCommand, filter_options, output_option
+from tui.cli_face import WorkspaceCommand, on_terminal, opened, who
+from tui.cli_options import JobRef, filter_options, output_option
 from tui.how_options import how_options
 from tui.units import count
 

@@ -10,8 +10,9 @@ from core.text import safe
 from tui import cli_tables as tables
 from tui import output
 from tui.actions import Action, shown
-from tui.cli_face import Listing, workspace_of
-from tui.cli_options import WorkspaceCommand, output_option
+from tui.cli_face import WorkspaceCommand, workspace_of
+from tui.cli_listing import Listing
+from tui.cli_options import output_option
 
 if TYPE_CHECKING:
     from core.doctor import Finding

@@ -213,6 +213,8 @@ def measure(workspace: Path) -> list[Timing]:
         result = Path(folder) / "timings.json"
         words = [str(workspace), "--drive", str(result), "--began", str(time.time())]
         argv = [sys.executable, "-m", "tests.benchmarks.report", *words]
+        # The view of a run before, which was its last operation.
+        (workspace / ".jobdeck" / "view.json").unlink(missing_ok=True)
         with Terminal(argv) as terminal:
             try:
                 status = terminal.process.wait(600)

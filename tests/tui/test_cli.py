@@ -181,7 +181,7 @@ def run(stub: Stub) -> Run:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the streams that the commands ask say that they are a terminal."""
-    for module in ("cli", "cli_rerun", "cli_batches"):
+    for module in ("cli_commands", "cli_rerun", "cli_batches"):
         monkeypatch.setattr(f"tui.{module}.on_terminal", lambda *streams: True)
 
 

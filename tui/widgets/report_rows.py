@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 BLOCK = 128
 """Rows that are fetched on each side of where the cursor goes; more where the screen has more lines."""
+FRAME = 0.02
+"""Seconds in which the screen is painted."""
 ANCHORS_SHARE = 20
 """Anchors are collected anew at most in this part of the time."""
 SOON = 0.3
@@ -157,12 +159,15 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         async with self._lock:
             if kept is None and on is not None:
                 kept = await asyncio.to_thread(report.job, on)
-            rows, above = await self._near_or_top(report, kept, each=self._block)
+            # No more than is seen: what lies around it is read when that is painted.
+            each = self._height
+            rows, above = await self._near_or_top(report, kept, each=each)
             if report is not self._report:
                 return
             # Where it stands in the whole is told later.
-            self._adopt(report, rows, above, each=self._block, kept=kept, position=UNPLACED)
+            self._adopt(report, rows, above, each=each, kept=kept, position=UNPLACED)
             self._place(max(min(self._cursor, self._window.end - 1), self._window.first), min(line, above))
+        self._read_more()
         self._work(self._complete(report), "complete")
 
     async def reload(self) -> None:
@@ -290,6 +295,9 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         if meant and self._at_hand(self._wanted):
             self._place(self._wanted)
             self._wanted = None
+        self._read_more()
+
+    def _read_more(self) -> None:
         # One read at a time: keys typed meanwhile only move the aim.
         if not self._reading and (self._wanted is not None or self._near_edge()):
             self._reading = True
@@ -347,6 +355,9 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         """Read until the row that is wanted is at hand, then what lies around it."""
         try:
             while (aimed := self._wanted is not None) or self._near_edge():
+                if not aimed:
+                    # What is at hand is painted first: the thread that reads would hold that up.
+                    await asyncio.sleep(FRAME)
                 if not await self._read_once() or (not aimed and self._wanted is None):
                     break
         finally:
@@ -388,7 +399,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         return await self._fetch(report, wanted)
 
     async def _fetch(self, report: Report, wanted: int) -> bool:
-        many = 2 * self._block
+        many = 2 * self._height
         first = max(wanted - many // 2, 0)
         if self.total is not None:
             first = max(min(first, self.total - many), 0)
