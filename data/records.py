@@ -76,8 +76,8 @@ class Job:
     expires_at: dt.datetime | None = None
     """When retention may remove its data; filled in by core.automation. None while it is open or held, and after."""
     trail: tuple[Status, ...] = ()
-    """The statuses of its last versions, the oldest first; empty for a rerun job that is read otherwise than by position
-    or by job in a report."""
+    """The statuses of its last versions, the oldest first; empty for a rerun job that is read otherwise than by
+    position or by job in a report."""
 
 
 @dataclass(frozen=True, slots=True)

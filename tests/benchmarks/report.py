@@ -36,9 +36,11 @@ from tests.tui.terminal import Terminal
 
 LIMIT_MS = 50.0
 SCREEN = 20
-DEADLINE = 120.0
+DEADLINE = 600.0
 BEAT = 0.001
 """Seconds after which the loop is due again."""
+LONG = 1.0
+"""Seconds of SQLite alone that are measured once."""
 UNPAINTED = 0.3
 """Seconds after which what is there is taken to be on the screen already."""
 
@@ -88,6 +90,7 @@ def drive(workspace: Path, result: Path, began: float) -> None:
     from core.automation import Automation
     from tui.app import JobdeckApp
     from tui.columns import COLUMNS
+    from tui.marks import Marks
     from tui.widgets.job_table import JobTable
 
     class Timed(JobdeckApp):
@@ -119,6 +122,10 @@ def drive(workspace: Path, result: Path, began: float) -> None:
             for name in FILTERS:
                 for sort in (Sort(), Sort("title", False), Sort("duration_ms")):
                     timings.append(await self._view(f"{name} by {sort.column}", table, name, sort))
+                if name in MARKED:
+                    timings.append(await self._timed("  mark all", table, lambda: self.simulate_key("asterisk"),
+                                                     lambda: table.marks.filter is not None, name))
+                    table.set_marks(Marks())
             result.write_text(json.dumps([asdict(timing) for timing in timings]))
             self.exit()
 
@@ -184,6 +191,9 @@ FILTERS = {
 }
 
 
+MARKED = ("failed", "failed leads")
+
+
 def sqlite_alone(database: Path, timing: Timing) -> float:
     """Return the milliseconds that SQLite needs for the statements that fetch the first screen of an operation."""
     store = Database(sqlite_url(database))
@@ -204,6 +214,8 @@ def sqlite_alone(database: Path, timing: Timing) -> float:
                 if sql.startswith("SELECT"):
                     raw.execute(sql, values).fetchall()
             best = min(best, time.perf_counter() - began)
+            if best > LONG:
+                break
     return best * 1000
 
 
@@ -217,7 +229,7 @@ def measure(workspace: Path) -> list[Timing]:
         (workspace / ".jobdeck" / "view.json").unlink(missing_ok=True)
         with Terminal(argv) as terminal:
             try:
-                status = terminal.process.wait(600)
+                status = terminal.process.wait(2 * DEADLINE)
             except subprocess.TimeoutExpired:
                 status = None
             if status or not result.exists():

@@ -194,6 +194,15 @@ async def test_help_tells_the_keys_of_what_has_the_focus_and_filters(automation:
 
 
 @in_app
+async def test_help_breaks_a_reason_that_a_narrow_screen_would_cut_off(automation: StubAutomation) -> None:
+    async with running(automation, size=(60, 60)) as seen:
+        seen.app.open_job(812)
+        await seen.sees("tell log.write")
+        await seen.press("?")
+        await seen.sees("open the latest version — off: version 1", "    is the latest")
+
+
+@in_app
 async def test_the_palette_runs_an_action(automation: StubAutomation) -> None:
     async with running(automation) as seen:
         seen.app.open_job(812)

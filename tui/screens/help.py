@@ -11,7 +11,8 @@ from textual.widgets import Input
 
 from tui.actions import Action, shown
 from tui.screens.base import DeckScreen
-from tui.widgets.lines import TextLines
+from tui.widgets.lines import BAR, TextLines
+from tui.wrapping import wrapped
 
 
 class HelpScreen(DeckScreen):
@@ -50,9 +51,19 @@ class HelpScreen(DeckScreen):
             event.stop()
             getattr(self.query_one(TextLines), f"action_{moves[event.key]}")()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Break the lines anew."""
+        self._show(self.query_one(Input).value)
+
     def _show(self, wanted: str) -> None:
-        rows = help_rows(self._offered, self._off, wanted)
-        self.query_one(TextLines).show(rows or [("none", Text("no key does that"))])
+        width = self.app.size.width - BAR
+        rows = [
+            ((id, number), row)
+            for id, line in help_rows(self._offered, self._off, wanted)
+            # What a narrow screen would cut off is why a key does nothing.
+            for number, row in enumerate(wrapped(line, width))
+        ]
+        self.query_one(TextLines).show(rows or [(("none", 0), Text("no key does that"))])
 
 
 def help_rows(offered: Iterable[Action], off: Mapping[str, str], wanted: str = "") -> list[tuple[str, Text]]:

@@ -34,6 +34,7 @@ class RecipesScreen(DeckScreen):
     def __init__(self) -> None:
         super().__init__()
         self._states: dict[str, RecipeState] = {}
+        self._read = False
         self._declared: Mapping[str, Declared] = {}
         self._tallies: Mapping[int, Tally] = {}
 
@@ -55,6 +56,7 @@ class RecipesScreen(DeckScreen):
         """Read the recipes anew, then their jobs: counting takes longer the more there are."""
         automation = self.deck.automation
         self._states = {state.name: state for state in await self.read(automation.recipes)}
+        self._read = True
         self._declared = await self.read(automation.overview.declared)
         self._show()
         self._tallies = await self.read(automation.overview.tallies)
@@ -94,7 +96,9 @@ class RecipesScreen(DeckScreen):
 
     def blocked(self, action: str) -> str | None:
         """Return why an action is greyed, or None."""
-        return "there is no recipe" if self._current() is None else None
+        if self._current() is not None:
+            return None
+        return "there is no recipe" if self._read else "the recipes are being read"
 
     def copies(self) -> list[Copy]:
         """Return the recipe under the cursor, its file, and the command that shows it."""

@@ -21,6 +21,8 @@ BLOCK = 128
 """Rows that are fetched on each side of where the cursor goes; more where the screen has more lines."""
 FRAME = 0.02
 """Seconds in which the screen is painted."""
+ANCHORS_AFTER = 1.0
+"""Seconds after which anchors are collected."""
 ANCHORS_SHARE = 20
 """Anchors are collected anew at most in this part of the time."""
 SOON = 0.3
@@ -57,6 +59,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self._seen: int | None = None
         self._unseen = 0
         self._anchors_at = (0.0, 0.0)
+        self._anchoring: Report | None = None
         self.filter = JobFilter()
         self.sort = Sort()
         self.total: int | None = None
@@ -229,13 +232,15 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             return [], 0
 
     async def _complete(self, report: Report) -> None:
-        """Count, find the place of the rows in the whole, and collect anchors where they are due."""
+        """Count, find the place of the rows in the whole, and have anchors collected where they are due."""
         await self._count(report)
         if not self.paused:
             await self._locate(report)
         at, took = self._anchors_at
-        if report is self._report and (not at or time.monotonic() - at > took * ANCHORS_SHARE):
-            await self._anchor(report)
+        due = not at or time.monotonic() - at > took * ANCHORS_SHARE
+        if report is self._report and due and self._anchoring is not report:
+            self._anchoring = report
+            self._work(self._anchor(report), "anchors", exclusive=False)
 
     async def _locate(self, report: Report) -> None:
         # Below a first row at position 0 everything counts from there.
@@ -276,9 +281,16 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             self._tell()
 
     async def _anchor(self, report: Report) -> None:
-        began = time.monotonic()
-        await asyncio.to_thread(report.collect_anchors, lambda: report is not self._report)
-        self._anchors_at = (time.monotonic(), time.monotonic() - began)
+        try:
+            # Whoever has just chosen an order moves in it, and its ends need no anchors.
+            await asyncio.sleep(ANCHORS_AFTER)
+            began = time.monotonic()
+            if report is self._report:
+                await asyncio.to_thread(report.collect_anchors, lambda: report is not self._report)
+                self._anchors_at = (time.monotonic(), time.monotonic() - began)
+        finally:
+            if self._anchoring is report:
+                self._anchoring = None
 
     # Moving
 
