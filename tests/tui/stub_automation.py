@@ -25,11 +25,13 @@ from data.records import (
     Hour,
     Job,
     JobDetail,
+    JobFilter,
     Link,
     Problem,
     RecipeState,
     Refusal,
     Revision,
+    Sort,
     StepRecord,
     Tally,
     Version,
@@ -70,6 +72,13 @@ FAILED_STEPS = (
          error=Error("422: name is taken\x1b[2J", "http", "2.else.1", 422)),
     step("3", "tell", StepStatus.NOT_REACHED, "log.write"),
 )  # fmt: skip
+
+
+class NoReport:
+    """A report without jobs, for what only wants to be made ready."""
+
+    def rows(self, start: int, count: int) -> list[Job]:
+        return []
 
 
 class StubAutomation:
@@ -149,6 +158,9 @@ class StubAutomation:
     def stop_engine(self, timeout: float = 30.0) -> EngineState:
         self.state = EngineState(False)
         return self.state
+
+    def report(self, filter: JobFilter, sort: Sort) -> NoReport:
+        return NoReport()
 
     def recipes(self) -> list[RecipeState]:
         return list(self.recipe_states)

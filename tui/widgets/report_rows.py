@@ -163,12 +163,12 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
             if kept is None and on is not None:
                 kept = await asyncio.to_thread(report.job, on)
             # No more than is seen: what lies around it is read when that is painted.
-            each = self._height
-            rows, above = await self._near_or_top(report, kept, each=each)
+            before, after = max(line, 1), max(self._height - line, 1)
+            rows, above = await self._near_or_top(report, kept, before, after)
             if report is not self._report:
                 return
             # Where it stands in the whole is told later.
-            self._adopt(report, rows, above, each=each, kept=kept, position=UNPLACED)
+            self._adopt(report, rows, above, before, after, kept=kept, position=UNPLACED)
             self._place(max(min(self._cursor, self._window.end - 1), self._window.first), min(line, above))
         self._read_more()
         self._work(self._complete(report), "complete")
@@ -189,45 +189,48 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     async def _reread(self, report: Report) -> None:
         each = 2 * self._height
         kept = self.current
-        rows, above = await self._near_or_top(report, kept, stay=True, each=each)
+        rows, above = await self._near_or_top(report, kept, each, each, stay=True)
         if report is not self._report:
             return
-        self._adopt(report, rows, above, each=each, kept=kept)
+        self._adopt(report, rows, above, each, each, kept=kept)
         self._stay()
         if kept is not None and self._window.find(kept.id) is None:
             self.departed(kept)
 
     def _adopt(
-        self, report: Report, rows: list[Job], above: int, *, each: int, kept: Job | None, position: int | None = None
+        self, report: Report, rows: list[Job], above: int, before: int, after: int, *, kept: Job | None,
+        position: int | None = None,
     ) -> None:
-        """Have rows at hand, `above` of them before the one that takes the place of `kept`; fewer than `each` end it.
+        """Have rows at hand, `above` of them before the one that takes the place of `kept`.
+
+        So many were asked for `before` that one, so many from it on; fewer end the report.
 
         That one's position is the one of `kept` so far, unless another is given. The cursor, and where keys that were
         pressed while the rows were read have sent it, keep their distance from it.
         """
         self.trouble = False
         found = None if kept is None else self._window.find(kept.id)
-        before = self._cursor if found is None else found
-        first = 0 if above < each else max((before if position is None else position) - above, 1)
+        stood = self._cursor if found is None else found
+        first = 0 if above < before else max((stood if position is None else position) - above, 1)
         was_at_top = self._top == 0 and self._window.report is report
-        self._window = Window(report, rows, first, len(rows) - above < each)
-        self._shift(first + above - before)
+        self._window = Window(report, rows, first, len(rows) - above < after)
+        self._shift(first + above - stood)
         if was_at_top and self.sort.column in BY_ID:
             self._unseen = self._top
         if self._window.first == 0 and self._window.last:
             self.total = len(rows)
 
     async def _near_or_top(
-        self, report: Report, kept: Job | None, *, each: int, stay: bool = False
+        self, report: Report, kept: Job | None, before: int, after: int, *, stay: bool = False
     ) -> tuple[list[Job], int]:
         """Return rows around a job, or the first ones; `stay`: around its place even if it left the report."""
         try:
             if kept is not None:
                 held = stay and not self.follow
-                rows, above = await asyncio.to_thread(report.near, kept, each, each, held=held)
+                rows, above = await asyncio.to_thread(report.near, kept, before, after, held=held)
                 if rows and (stay or (above < len(rows) and rows[above].id == kept.id)):
                     return rows, min(above, len(rows) - 1)
-            return await asyncio.to_thread(report.rows, 0, each), 0
+            return await asyncio.to_thread(report.rows, 0, before + after), 0
         except Stopped:
             return [], 0
 
@@ -427,7 +430,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         rows, above = await asyncio.to_thread(report.near, kept, each, each)
         if report is not self._report or self._window.find(kept.id) is None or not rows:
             return False
-        self._adopt(report, rows, above, each=each, kept=kept)
+        self._adopt(report, rows, above, each, each, kept=kept)
         self._repaint()
         return True
 
