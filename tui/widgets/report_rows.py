@@ -414,7 +414,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         return await self._fetch(report, wanted)
 
     async def _fetch(self, report: Report, wanted: int) -> bool:
-        many = 2 * self._height
+        many = self._height
         first = max(wanted - many // 2, 0)
         if self.total is not None:
             first = max(min(first, self.total - many), 0)
