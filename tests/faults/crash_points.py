@@ -40,7 +40,7 @@ from data.states import Status, StepStatus
 
 DIED = 9
 DEADLINE_S = 30.0
-SECOND_EVERY = 6
+SECOND_EVERY = 10
 """After every so many points the process that takes over dies too: after each, it would take half as long again."""
 SECOND_POINTS = 7
 """The second process dies at one of its first so many points."""

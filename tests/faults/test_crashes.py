@@ -46,7 +46,8 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_nothing(name: str) -> No
     assert explored["violations"] == []
     assert explored["points"] > 20
     assert explored["happened"] > 0
-    assert explored["not_happened"] > 0
+    # A cancellation may come while each write is under way, and then all of them have happened.
+    assert explored["not_happened"] > 0 or name == "canceled while it writes"
 
 
 def test_deliveries_that_are_resent_over_kills_make_one_job_each(tmp_path: Path) -> None:

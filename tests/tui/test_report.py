@@ -18,7 +18,7 @@ from terminal import Terminal, jobdeck
 from textual import events
 
 from core.reruns import Rerun, Selection
-from data.records import JobFilter, Sort
+from data.records import Job, JobFilter, Sort
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill
@@ -158,6 +158,52 @@ async def test_keys_move_as_meant_while_the_place_in_the_order_is_looked_up(
             await seen.sees(f"{JOBS - 2352} marked")
         await seen.press("j", "k")
         await seen.cursor_on(rows[wanted] if wanted != -1 else rows[-2])
+
+
+class Held(Unplaced):
+    """A report that gives the rows around one only when it is let."""
+
+    let = threading.Semaphore(0)
+    waiting = threading.Event()
+
+    def near(self, job: Job, before: int, after: int, *, held: bool = False) -> tuple[list[Job], int]:
+        self.waiting.set()
+        assert self.let.acquire(timeout=DEADLINE)
+        return super().near(job, before, after, held=held)
+
+
+@in_app
+async def test_what_is_read_again_on_the_way_to_a_row_far_off_leads_nowhere_else(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stub, "report", lambda filter, sort: Held(stub.database, filter, sort))
+    monkeypatch.setattr(Held, "let", threading.Semaphore(1_000))
+    monkeypatch.setattr(Unplaced, "asked", threading.Event())
+    monkeypatch.setattr(Unplaced, "answer", threading.Event())
+    Unplaced.answer.set()
+    async with running(stub) as seen:
+        rows = order(stub, sort=Sort("title", False))
+        await seen.press("/", *f"#{rows[2352]}", "enter")
+        await seen.cursor_on(rows[2352])
+        Unplaced.answer.clear()
+        Unplaced.asked.clear()
+        seen.table.change(JobFilter(), Sort("title", False))
+        await seen.until(Unplaced.asked.is_set)
+        await seen.until(lambda: not seen.table._reading)
+        monkeypatch.setattr(Held, "let", threading.Semaphore(0))
+        Held.waiting.clear()
+        for _ in range(100):
+            seen.app.post_message(events.Key("ctrl+u", "\x15"))
+        await seen.until(Held.waiting.is_set)
+        while seen.table.current is not None:
+            Held.waiting.clear()
+            Held.let.release()
+            await seen.until(Held.waiting.is_set)
+        await seen.press("f5")
+        Held.let.release(1_000)
+        await seen.until(lambda: not seen.table._reading)
+        Unplaced.answer.set()
+        await seen.cursor_on(rows[2352 - 900])
 
 
 @in_app
