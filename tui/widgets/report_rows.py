@@ -189,7 +189,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
     async def _reread(self, report: Report) -> None:
         each = 2 * self._height
         kept = self.current
-        if kept is None and self._wanted is not None:
+        if kept is None and self._reading and self._wanted is not None:
             # On the way to a row that is far off: what is read there is new.
             return
         rows, above = await self._near_or_top(report, kept, each, each, stay=True)
