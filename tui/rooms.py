@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import JobdeckError
 from data.records import SORT_COLUMNS, JobFilter, Sort
+from tui.widgets.job_table import FALLING
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -38,7 +39,7 @@ def make_orders_ready(open_report: Callable[[JobFilter, Sort], Report], going: C
     """
     with suppress(JobdeckError):
         for column in SORT_COLUMNS:
-            report = open_report(JobFilter(), Sort(column))
+            report = open_report(JobFilter(), Sort(column, column in FALLING))
             for job in report.rows(0, 1):
                 report.near(job, 1, 1)
             if not going():

@@ -37,7 +37,7 @@ _BOLD = Style(bold=True)
 _CURSOR = Style(bold=True, reverse=True)
 _TITLE = Style(underline=True)
 _TITLE_CURSOR = Style(bold=True, reverse=True)
-_FALLING = ("id", "received_at", "first_started_at", "started_at", "finished_at", "duration_ms", "versions")
+FALLING = ("id", "received_at", "first_started_at", "started_at", "finished_at", "duration_ms", "versions")
 """Sort columns that begin with the highest."""
 _UNSORTABLE = {
     "trail": "v, the count of versions, can",
@@ -289,7 +289,7 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         if then not in SECOND_COLUMNS.get(sort.column, ()):
             self.app.notify(no_second(sort.column, then))
             return
-        descending = not sort.then_descending if then == sort.then else then in _FALLING
+        descending = not sort.then_descending if then == sort.then else then in FALLING
         self.change(self.filter, replace(sort, then=then, then_descending=descending))
 
     def _sortable(self) -> str | None:
@@ -312,7 +312,7 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         if column == self.sort.column:
             self.change(self.filter, replace(self.sort, descending=not self.sort.descending))
         else:
-            self.change(self.filter, Sort(column, column in _FALLING))
+            self.change(self.filter, Sort(column, column in FALLING))
 
     def action_sort_left(self) -> None:
         """Sort by the column to the left of the sorted one."""

@@ -58,8 +58,7 @@ class Post:
         if b"Subject: lost" in content:
             server.transport.abort()
         if b"Subject: late" in content:
-            while not self.held.is_set():
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(self.held.wait)
         return "250 OK"
 
     def read(self) -> Any:

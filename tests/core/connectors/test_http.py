@@ -78,8 +78,7 @@ class Server:
         await send({"type": "http.response.body", "body": content})
 
     async def wait(self) -> None:
-        while not self.held.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(self.held.wait)
 
 
 @pytest.fixture(scope="module")
