@@ -6,12 +6,14 @@ import datetime as dt
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,7 +151,15 @@ class Automation:
 
     def report(self, filter: JobFilter, sort: Sort) -> Report:
         """Return a report to be read by position, for the terminal."""
-        return Report(self._database, filter, sort, self._terms.told)
+        return Report(self._database, filter, sort, self.told)
+
+    def told(self, found: list[Job]) -> list[Job]:
+        """Return the jobs with `expires_at` filled in."""
+        return self._terms.told(found)
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give a connection that sees one state of the store until the end of the block; raises StoreError."""
+        return self._database.snapshot()
 
     def jobs(self, filter: JobFilter, sort: Sort, limit: int | None = None) -> Iterable[Job]:
         """Yield the jobs of a filter with `rerun_blocked` filled in."""

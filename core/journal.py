@@ -12,10 +12,10 @@ from time import monotonic
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
+from data.encoding import dump_json
 from data.records import Error, JsonValue, StepRecord
 from data.runs import Progress, Settled, StepRow, Token, step_row
 from data.states import StepStatus
-from data.tables import dump_json
 
 Clock = Callable[[], dt.datetime]
 Completed = Callable[[str, tuple[int, ...], str, JsonValue], tuple[JsonValue, int] | None]

@@ -11,7 +11,8 @@ from typing import Any
 from core.errors import WorkspaceError
 
 FILE = "jobdeck.toml"
-STORE_URL = "sqlite:///.jobdeck/jobdeck.db"
+_SQLITE = "sqlite:///"
+STORE_URL = f"{_SQLITE}.jobdeck/jobdeck.db"
 """The store, relative to the workspace, where neither `[store] url` nor `STORE_VARIABLE` names another."""
 STORE_VARIABLE = "JOBDECK_DATABASE_URL"
 
@@ -61,11 +62,12 @@ def _toml_message(text: str) -> str:
     return f"{FILE}:{found[2]}:{found[3]}: {found[1]}" if found else f"{FILE}: {text}"
 
 
-def store_url(workspace: Path) -> str:
-    """Return the URL of the workspace's store as it is written; raises WorkspaceError where the file has none to read.
+def store_file(workspace: Path) -> Path | None:
+    """Return the file of the workspace's store, None where its URL says more than a path; raises WorkspaceError.
 
     Only for a look before the settings are loaded: those say what is wrong with it.
     """
     named = read(workspace).get("store", {})
-    url = named.get("url", STORE_URL) if isinstance(named, dict) else STORE_URL
-    return os.environ.get(STORE_VARIABLE) or str(url)
+    url = os.environ.get(STORE_VARIABLE) or (named.get("url", STORE_URL) if isinstance(named, dict) else STORE_URL)
+    path = str(url).removeprefix(_SQLITE)
+    return workspace / path if str(url).startswith(_SQLITE) and path and not {"?", "%", ":"} & set(path) else None

@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 def database_of(settings: Settings, workspace: Path, *, checkpoints: bool = False) -> Database:
     """Open the workspace's store, migrating an older one; raises StoreError."""
-    return database_at(settings.store.url, workspace, checkpoints=checkpoints)
-
-
-def database_at(written: str, workspace: Path, *, checkpoints: bool = False) -> Database:
-    """Open the store that a URL names as settings write it, migrating an older one; raises StoreError."""
-    url = local_url(written, workspace)
+    url = local_url(settings.store.url, workspace)
     if url is None:
         raise StoreError(
             "[store] url names no SQLite file: this Jobdeck keeps its jobs in one, like sqlite:///.jobdeck/jobdeck.db"

@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, literal, or_, select, type_coerce, update
 
+from data.encoding import to_micros
 from data.records import Error
 from data.states import OPEN, Status, StepStatus, sources
-from data.tables import LATEST, calls, error_columns, steps, to_micros, versions
+from data.tables import LATEST, calls, error_columns, steps, versions
 
 
 @dataclass(frozen=True, slots=True)

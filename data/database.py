@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from data.errors import StoreError
-
-SCHEMA = "0002"
-"""The revision of migrations/ that this code reads and writes."""
-
-BUSY_TIMEOUT_S = 30.0
+from data.snapshots import BUSY_TIMEOUT_S, SCHEMA, Snapshots, sentence
 
 
 class Database:
@@ -34,17 +30,19 @@ class Database:
             raise StoreError(f"the store {self.url.render_as_string()} is no SQLite file; [store] url must be one")
         self._engine = create_engine(self.url, hide_parameters=True, pool_size=8, max_overflow=64)
         _prepare(self._engine, checkpoints)
+        self._snapshots = Snapshots(Path(self.url.database or ""))
         self._watching: Connection | None = None
         try:
             self._migrate()
         except DatabaseError as error:
-            raise StoreError(_sentence(error, self.url)) from error
+            raise StoreError(sentence(str(error.orig), self.url.database)) from error
 
     def close(self) -> None:
         """Close every connection."""
         if self._watching is not None:
             self._watching.close()
             self._watching = None
+        self._snapshots.close()
         self._engine.dispose()
 
     @contextmanager
@@ -52,6 +50,10 @@ class Database:
         """Give a connection that sees one state of the store until the end of the block."""
         with self._errors_told(), self._engine.connect() as connection:
             yield connection
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give the driver's connection, which sees one state of the store until the end of the block."""
+        return self._snapshots.snapshot()
 
     @contextmanager
     def write(self, kept: Connection | None = None) -> Iterator[Connection]:
@@ -80,7 +82,7 @@ class Database:
             # A damaged file is a DatabaseError and no more; what is below it, but for this, is a mistake of ours.
             if type(error) not in (DatabaseError, OperationalError):
                 raise
-            raise StoreError(_sentence(error, self.url)) from error
+            raise StoreError(sentence(str(error.orig), self.url.database)) from error
 
     def data_version(self) -> int:
         """Return a number that moves when any other connection has committed (PRAGMA data_version); cheap.
@@ -171,15 +173,3 @@ def _prepare(engine: Engine, checkpoints: bool) -> None:
         if options.get("isolation_level") != "AUTOCOMMIT":
             # A transaction that reads first and writes later would fail where another wrote in between.
             connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("jobdeck_writes") else "BEGIN")
-
-
-def _sentence(error: DatabaseError, url: URL) -> str:
-    reason = str(error.orig)
-    advice = {
-        "file is not a database": "it is no SQLite file: restore it from a backup, or move it away to start anew",
-        "database disk image is malformed": "the file is damaged: restore it from a backup",
-        "unable to open database file": "see that the folder is there and that you may write to it",
-        "attempt to write a readonly database": "see that you may write to the file and its folder",
-        "database or disk is full": "make room on the disk",
-    }.get(reason, "see `jobdeck doctor`")
-    return f"the store {url.database} cannot be used: {reason}; {advice}"

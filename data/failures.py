@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, bindparam, delete, func, select, type_coerce
 from sqlalchemy.dialects.sqlite import insert
 
+from data.encoding import from_micros
 from data.records import ErrorGroup, ErrorNote
-from data.tables import error_notes, from_micros, recipes, revisions, steps, versions
+from data.tables import error_notes, recipes, revisions, steps, versions
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.database import SCHEMA
+from data.snapshots import SCHEMA
 
 SAFE_SQLITE = (3, 51, 3)
 """The first SQLite in which two processes that checkpoint cannot damage a file (sqlite.org/wal.html, WAL-Reset Bug)."""

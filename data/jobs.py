@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, text, update
 
+from data.encoding import dump_json
 from data.reading import read_json
 from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, TEST
@@ -20,7 +21,6 @@ from data.states import OPEN, Status, StepStatus
 from data.tables import (
     KEPT,
     LATEST,
-    dump_json,
     error_columns,
     event_keys,
     jobs,

@@ -1,49 +1,31 @@
-"""The order of a report's rows, as runs of index entries: what any row's place is, and the statements that walk it."""
+"""The order of a report's rows, as runs of index entries: what any row's place is, and the statements that walk it.
+
+The statements are written out: to load SQLAlchemy takes as long as the whole start of the terminal, and to build one of
+its statements longer than to run it. A text has only constants of this module and numbers of recipes in it; whatever
+anybody typed is bound (`values_of`).
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    FromClause,
-    Select,
-    Text,
-    asc,
-    bindparam,
-    desc,
-    exists,
-    func,
-    literal_column,
-    null,
-    or_,
-    select,
-    tuple_,
-    type_coerce,
-    union_all,
-)
-
+from data.encoding import to_micros
 from data.records import Job, JobFilter, Sort
 from data.states import Status
-from data.tables import LATEST, jobs, recipes, to_micros, versions
 
-_LOWEST_NUMBER = -(2**63)
-# Places hold moments as the store does.
-_STARTED: ColumnElement[Any] = type_coerce(versions.c.started_at, BigInteger)
-_KEYS: dict[str, ColumnElement[Any]] = {
-    "started_at": _STARTED,
-    "finished_at": type_coerce(versions.c.finished_at, BigInteger),
-    "duration_ms": versions.c.duration_ms,
-    "error": versions.c.error_message,
-    "versions": versions.c.number,
+_KEYS = {
+    "started_at": "versions.started_at",
+    "finished_at": "versions.finished_at",
+    "duration_ms": "versions.duration_ms",
+    "error": "versions.error_message",
+    "versions": "versions.number",
 }
-# A partial index serves only a statement that repeats its condition word for word, without a parameter.
-_FIRST = versions.c.number == literal_column("1")
-_latest = versions.alias("latest_version")
+_LOWEST_NUMBER = "-9223372036854775808"
+_LATEST = "versions.latest IS 1"
+_ID = "versions.job_id"
 
 
 class Place(NamedTuple):
@@ -54,79 +36,65 @@ class Place(NamedTuple):
     id: int
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(NamedTuple):
     """Rows that one index gives in the order of `key` and `id`, without sorting."""
 
-    table: FromClause
-    id: ColumnElement[int]
-    key: ColumnElement[Any] | None = None
-    where: tuple[ColumnElement[bool], ...] = ()
-    lowest: Any = None
+    table: str
+    id: str
+    key: str | None = None
+    where: tuple[str, ...] = ()
+    lowest: str | None = None
     """Below every key, above NULL: keeps the walk off the index entries without a key."""
 
-    def after(self, descending: bool, *, inclusive: bool) -> ColumnElement[bool]:
+    def select(self, columns: str, *conditions: str, bounded_below: bool = False) -> str:
+        """Return the statement of its rows; `bounded_below`: whether `conditions` keep the walk off NULLs."""
+        where = [*self.where, *conditions]
+        if self.key is not None and self.lowest is not None and not bounded_below:
+            where.append(f"{self.key} >= {self.lowest}")
+        return f"SELECT {columns} FROM {self.table}" + (f" WHERE {' AND '.join(where)}" if where else "")
+
+    def after(self, descending: bool, *, inclusive: bool) -> str:
         """Return the condition of the rows behind the place bound as `key` and `id`."""
-        row: ColumnElement[Any] = self.id
-        place: ColumnElement[Any] = bindparam("id", type_=BigInteger)
-        if self.key is not None:
-            row, place = tuple_(self.key, self.id), tuple_(bindparam("key"), place)
-        if descending:
-            return row <= place if inclusive else row < place
-        return row >= place if inclusive else row > place
+        operator = ("<" if descending else ">") + ("=" if inclusive else "")
+        return f"{self.id} {operator} :id" if self.key is None else f"({self.key}, {self.id}) {operator} (:key, :id)"
 
-    def conditions(self, *, bounded_below: bool) -> tuple[ColumnElement[bool], ...]:
-        """Return what holds of every row; `bounded_below`: whether a place already keeps the walk off NULLs."""
-        if self.key is None or self.lowest is None or bounded_below:
-            return self.where
-        return (*self.where, self.key >= self.lowest)
+    @property
+    def place(self) -> str:
+        """The columns of a place."""
+        return f"{self.key or 'NULL'} AS row_key, {self.id} AS row_id"
 
 
-class Run:
+class Run(NamedTuple):
     """One stretch of the order: a few streams merged by (key, id)."""
 
-    def __init__(self, streams: Sequence[Stream], turned: bool = False) -> None:
-        """`turned`: in the order it stands from the highest key to the lowest."""
-        self.streams = streams
-        self.turned = turned
-        # Building a statement costs more than running it; each is built once.
-        self.walk = cache(self._walk)
-        self.count = cache(self._count)
+    streams: tuple[Stream, ...]
+    turned: bool = False
+    """Whether in the order it stands from the highest key to the lowest."""
 
-    def _walk(self, descending: bool, placed: bool, inclusive: bool) -> Any:
-        """Return the statement giving `key`, `id` in order: at most `:count` rows after `:skip`."""
-        parts = [self._part(stream, descending, placed, inclusive) for stream in self.streams]
-        merged = parts[0] if len(parts) == 1 else union_all(*parts)
-        direction = desc if descending else asc
+    def walk(self, descending: bool, placed: bool, inclusive: bool) -> str:
+        """Return the statement giving key and id in order: at most `:count` rows after `:skip`, of those behind the
+        place bound as `key` and `id` where it is `placed`."""
+        parts = []
+        for stream in self.streams:
+            behind = [stream.after(descending, inclusive=inclusive)] if placed else []
+            parts.append(stream.select(stream.place, *behind, bounded_below=placed and not descending))
+        direction = " DESC" if descending else ""
         keys = ["row_id"] if self.streams[0].key is None else ["row_key", "row_id"]
-        return merged.order_by(*map(direction, keys)).limit(bindparam("count")).offset(bindparam("skip"))
+        order = ", ".join(key + direction for key in keys)
+        return f"{' UNION ALL '.join(parts)} ORDER BY {order} LIMIT :count OFFSET :skip"
 
-    @staticmethod
-    def _part(stream: Stream, descending: bool, placed: bool, inclusive: bool) -> Select[Any]:
-        key = null() if stream.key is None else stream.key
-        part = select(key.label("row_key"), stream.id.label("row_id")).select_from(stream.table)
-        part = part.where(*stream.conditions(bounded_below=placed and not descending))
-        return part.where(stream.after(descending, inclusive=inclusive)) if placed else part
-
-    def _count(self, before: bool | None) -> Any:
+    def count(self, before: bool | None) -> str:
         """Return the statement counting the rows (in parts) that come ascending before (True) or behind (False) a
         place, or all (None)."""
         parts = []
         for stream in self.streams:
-            part = select(func.count()).select_from(stream.table)
-            part = part.where(*stream.conditions(bounded_below=before is False))
-            parts.append(part if before is None else part.where(stream.after(before, inclusive=False)))
-        return parts[0] if len(parts) == 1 else union_all(*parts)
+            behind = [] if before is None else [stream.after(before, inclusive=False)]
+            parts.append(stream.select("count(*)", *behind, bounded_below=before is False))
+        return " UNION ALL ".join(parts)
 
-    @cached_property
-    def find(self) -> Any:
+    def find(self) -> str:
         """Return the statement giving the key of the row whose id is `:id`, if this run has it."""
-        parts = []
-        for stream in self.streams:
-            key = null() if stream.key is None else stream.key
-            found = select(key.label("row_key"), stream.id.label("row_id")).select_from(stream.table)
-            parts.append(found.where(*stream.conditions(bounded_below=False), stream.id == bindparam("id")))
-        return parts[0] if len(parts) == 1 else union_all(*parts)
+        return " UNION ALL ".join(stream.select(stream.place, f"{stream.id} = :id") for stream in self.streams)
 
 
 @dataclass(frozen=True)
@@ -176,7 +144,7 @@ def order_of(filter: JobFilter, sort: Sort, recipe_ids: dict[str, int]) -> Order
         streams = _runs(narrowed, key, recipe_ids)
         first, last = len(runs), len(runs) + len(streams) - 1
         run_of[values] = (last, first) if turned else (first, last)
-        runs += [Run(one, turned) for one in (reversed(streams) if turned else streams)]
+        runs += [Run(tuple(one), turned) for one in (reversed(streams) if turned else streams)]
     return Order(tuple(runs), grouped, key, run_of)
 
 
@@ -204,7 +172,7 @@ def _runs(filter: JobFilter, column: str, recipe_ids: dict[str, int]) -> list[li
     if column == "first_started_at":
         return _by_first(filter, recipe_ids)
     if column in ("title", "event_key"):
-        return [[_of_jobs(filter, recipe_ids, jobs.c[column])]]
+        return [[_of_jobs(filter, recipe_ids, f"jobs.{column}")]]
     return [_by_id(filter, recipe_ids)]
 
 
@@ -225,21 +193,20 @@ def _by_id(filter: JobFilter, recipe_ids: dict[str, int]) -> list[Stream]:
     return [_of_jobs(filter, recipe_ids)]
 
 
-def _of_jobs(filter: JobFilter, recipe_ids: dict[str, int], key: ColumnElement[Any] | None = None) -> Stream:
+def _of_jobs(filter: JobFilter, recipe_ids: dict[str, int], key: str | None = None) -> Stream:
     # Under another key, `+ 0` keeps the planner from walking by id or recipe and sorting what it finds.
-    nothing: ColumnElement[int] = literal_column("0")
-    id, recipe = (jobs.c.id, jobs.c.recipe_id) if key is None else (jobs.c.id + nothing, jobs.c.recipe_id + nothing)
-    where = [*_id_range(filter, id), *_named(filter, jobs.c.id), *_recipe(filter, recipe, recipe_ids)]
-    where += _status_of_latest(filter, jobs.c.id) + _error_group_of_latest(filter, jobs.c.id)
+    aside = "" if key is None else " + 0"
+    where = [*_id_range(filter, f"jobs.id{aside}"), *_named(filter, "jobs.id")]
+    where += _recipe(filter, f"jobs.recipe_id{aside}", recipe_ids) + _of_its_latest(filter, "jobs.id")
     if filter.search:
-        error = select(_latest.c.error_message).where(_latest.c.job_id == jobs.c.id, _latest.c.latest.is_(True))
-        where.append(_search(filter.search, jobs.c.id, jobs.c.title, jobs.c.event_key, error.scalar_subquery()))
-    return Stream(jobs, jobs.c.id, key, tuple(where))
+        error = _latest("error_message", "jobs.id")
+        where.append(_found(filter.search, "jobs.id", "jobs.title", "jobs.event_key", error))
+    return Stream("jobs", "jobs.id", key, tuple(where))
 
 
 def _by_status(filter: JobFilter, recipe_ids: dict[str, int]) -> list[Stream]:
     where = _of_latest(filter, recipe_ids)
-    return [Stream(versions, versions.c.job_id, None, (versions.c.status == status.value, *where))
+    return [Stream("versions", _ID, None, (f"versions.status = '{status.value}'", *where))
             for status in _statuses(filter)]
 
 
@@ -247,104 +214,95 @@ def _by_group(filter: JobFilter, recipe_ids: dict[str, int]) -> Stream:
     # Only few jobs have one: however many statuses there are, the group's own index has fewer entries to walk.
     where = _of_latest(filter, recipe_ids)
     if filter.statuses:
-        where.append(versions.c.status.in_(sorted(status.value for status in filter.statuses)))
-    return Stream(versions, versions.c.job_id, None, tuple(where))
+        where.append(f"versions.status IN ({_listed_statuses(filter)})")
+    return Stream("versions", _ID, None, tuple(where))
 
 
 def _by_version(filter: JobFilter, column: str, recipe_ids: dict[str, int]) -> list[list[Stream]]:
     key = _KEYS[column]
-    lowest = "" if column == "error" else _LOWEST_NUMBER
+    lowest = "''" if column == "error" else _LOWEST_NUMBER
     keyed, keyless = [], []
     for stream in _by_status(filter, recipe_ids):
-        keyed.append(replace(stream, key=key, lowest=lowest))
-        keyless.append(replace(stream, where=(*stream.where, key.is_(None))))
+        keyed.append(stream._replace(key=key, lowest=lowest))
+        keyless.append(stream._replace(where=(*stream.where, f"{key} IS NULL")))
     return [keyed] if column == "versions" else [keyed, keyless]
 
 
 def _by_first(filter: JobFilter, recipe_ids: dict[str, int]) -> list[list[Stream]]:
-    where = [_FIRST, *_id_range(filter, versions.c.job_id), *_named(filter, versions.c.job_id)]
-    where += _recipe(filter, versions.c.recipe_id, recipe_ids)
-    where += _status_of_latest(filter, versions.c.job_id) + _error_group_of_latest(filter, versions.c.job_id)
+    # A partial index serves only a statement that repeats its condition word for word.
+    where = ["versions.number = 1", *_id_range(filter, _ID), *_named(filter, _ID)]
+    where += _recipe(filter, "versions.recipe_id", recipe_ids) + _of_its_latest(filter, _ID)
     if filter.search:
-        error = select(_latest.c.error_message).where(
-            _latest.c.job_id == versions.c.job_id, _latest.c.latest.is_(True))
-        where.append(_search_job(filter.search, versions.c.job_id, error.scalar_subquery()))
-    keyed = Stream(versions, versions.c.job_id, _STARTED, tuple(where), _LOWEST_NUMBER)
-    return [[keyed], [Stream(versions, versions.c.job_id, None, (*where, _STARTED.is_(None)))]]
+        where.append(_found_job(filter.search, _latest("error_message", _ID)))
+    started = _KEYS["started_at"]
+    keyed = Stream("versions", _ID, started, tuple(where), _LOWEST_NUMBER)
+    return [[keyed], [Stream("versions", _ID, None, (*where, f"{started} IS NULL"))]]
 
 
-def _of_latest(filter: JobFilter, recipe_ids: dict[str, int]) -> list[ColumnElement[bool]]:
-    job_id = versions.c.job_id
-    where = [LATEST, *_id_range(filter, job_id), *_named(filter, job_id)]
-    where += _recipe(filter, versions.c.recipe_id, recipe_ids)
+def _of_latest(filter: JobFilter, recipe_ids: dict[str, int]) -> list[str]:
+    where = [_LATEST, *_id_range(filter, _ID), *_named(filter, _ID)]
+    where += _recipe(filter, "versions.recipe_id", recipe_ids)
     if filter.error_group is not None:
-        where.append(versions.c.error_group == filter.error_group)
+        where.append("versions.error_group = :error_group")
     if filter.search:
-        where.append(_search_job(filter.search, job_id, versions.c.error_message))
+        where.append(_found_job(filter.search, "versions.error_message"))
     return where
 
 
-def _id_range(filter: JobFilter, column: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
+def _id_range(filter: JobFilter, column: str) -> list[str]:
+    where = []
     if filter.since is not None:
-        where.append(column >= bindparam("first_id"))
+        where.append(f"{column} >= :first_id")
     if filter.until is not None or filter.up_to is not None:
-        where.append(column <= bindparam("last_id"))
+        where.append(f"{column} <= :last_id")
     return where
 
 
-def _named(filter: JobFilter, column: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
+def _named(filter: JobFilter, column: str) -> list[str]:
+    where = []
     if filter.ids is not None:
-        where.append(column.in_(_listed("ids")))
+        where.append(f"{column} IN (SELECT value FROM json_each(:ids))")
     if filter.without:
-        where.append(column.not_in(_listed("without")))
+        where.append(f"{column} NOT IN (SELECT value FROM json_each(:without))")
     return where
 
 
-def _listed(name: str) -> Select[Any]:
-    """Return the statement giving the ids bound as one JSON list: however many, one parameter."""
-    return select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value)
-
-
-def _recipe(
-    filter: JobFilter, column: ColumnElement[int], recipe_ids: dict[str, int]
-) -> list[ColumnElement[bool]]:
-    where = [] if filter.recipe is None else [column == recipe_ids.get(filter.recipe, 0)]
+def _recipe(filter: JobFilter, column: str, recipe_ids: dict[str, int]) -> list[str]:
+    where = [] if filter.recipe is None else [f"{column} = {recipe_ids.get(filter.recipe, 0):d}"]
     # A recipe that comes to be while the report is open is none of these.
     without = sorted(recipe_ids[name] for name in filter.not_recipes if name in recipe_ids)
-    return [*where, column.not_in(without)] if without else where
+    return [*where, f"{column} NOT IN ({', '.join(map(str, without))})"] if without else where
 
 
-# Scalar subqueries: unlike a join they leave it to the outer table to give the order.
+def _latest(column: str, job_id: str) -> str:
+    """Return a value of a job's latest version. A subquery: unlike a join it leaves the order to the outer table."""
+    return (f"(SELECT latest_version.{column} FROM versions AS latest_version"
+            f" WHERE latest_version.job_id = {job_id} AND latest_version.latest IS 1)")
 
 
-def _status_of_latest(filter: JobFilter, job_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    if not filter.statuses:
-        return []
-    status = select(_latest.c.status).where(_latest.c.job_id == job_id, _latest.c.latest.is_(True)).scalar_subquery()
-    return [status.in_(sorted(status.value for status in filter.statuses))]
+def _of_its_latest(filter: JobFilter, job_id: str) -> list[str]:
+    where = []
+    if filter.statuses:
+        where.append(f"{_latest('status', job_id)} IN ({_listed_statuses(filter)})")
+    if filter.error_group is not None:
+        where.append(f"{_latest('error_group', job_id)} = :error_group")
+    return where
 
 
-def _error_group_of_latest(filter: JobFilter, job_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    if filter.error_group is None:
-        return []
-    group = select(_latest.c.error_group).where(_latest.c.job_id == job_id, _latest.c.latest.is_(True))
-    return [group.scalar_subquery() == filter.error_group]
+def _listed_statuses(filter: JobFilter) -> str:
+    return ", ".join(f"'{status.value}'" for status in _statuses(filter))
 
 
-def _search_job(text: str, job_id: ColumnElement[int], error: Any) -> ColumnElement[bool]:
-    if (number := searched_id(text)) is not None:
-        return job_id == number
-    job = jobs.alias("searched_job")
-    in_job = exists().where(job.c.id == job_id, or_(*_contains(text, job.c.title, job.c.event_key)))
-    return or_(in_job, *_contains(text, error))
+def _found_job(text: str, error: str) -> str:
+    if searched_id(text) is not None:
+        return f"{_ID} = :searched_id"
+    job = _contains(text, "searched_job.title", "searched_job.event_key")
+    return (f"(EXISTS (SELECT 1 FROM jobs AS searched_job WHERE searched_job.id = {_ID} AND {job})"
+            f" OR {_contains(text, error)})")
 
 
-def _search(text: str, job_id: ColumnElement[int], *columns: Any) -> ColumnElement[bool]:
-    if (number := searched_id(text)) is not None:
-        return job_id == number
-    return or_(*_contains(text, *columns))
+def _found(text: str, job_id: str, *columns: str) -> str:
+    return f"{job_id} = :searched_id" if searched_id(text) is not None else _contains(text, *columns)
 
 
 def searched_id(text: str) -> int | None:
@@ -355,14 +313,30 @@ def searched_id(text: str) -> int | None:
     return int(digits)
 
 
-def _contains(text: str, *columns: Any) -> list[ColumnElement[bool]]:
+def _contains(text: str, *columns: str) -> str:
+    likes = [f"{column} LIKE :text_{number} ESCAPE '\\'" for column in columns for number in range(len(_forms(text)))]
+    return f"({' OR '.join(likes)})"
+
+
+def _forms(text: str) -> list[str]:
     # SQLite's LIKE ignores case, but only of ASCII: other letters are looked for in each usual case.
     text = text.encode("utf-8", "replace").decode()
-    forms = {text} if text.isascii() else {text, text.lower(), text.upper(), text.title(), text.capitalize()}
-    escaped = ["%" + form.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%" for form in sorted(forms)]
-    return [column.like(form, escape="\\") for column in columns for form in escaped]
+    return [text] if text.isascii() else sorted({text, text.lower(), text.upper(), text.title(), text.capitalize()})
 
 
-def recipe_names() -> Select[Any]:
-    """Return the statement giving every recipe's name and id."""
-    return select(recipes.c.name, recipes.c.id)
+def values_of(filter: JobFilter) -> dict[str, int | str]:
+    """Return what is bound in every statement of a filter, but for the ids that its times mean."""
+    values: dict[str, int | str] = {}
+    if filter.ids is not None:
+        values["ids"] = json.dumps(sorted(filter.ids))
+    if filter.without:
+        values["without"] = json.dumps(sorted(filter.without))
+    if filter.error_group is not None:
+        values["error_group"] = filter.error_group
+    if (number := searched_id(filter.search)) is not None:
+        values["searched_id"] = number
+    else:
+        for place, form in enumerate(_forms(filter.search)):
+            escaped = form.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            values[f"text_{place}"] = f"%{escaped}%"
+    return values

@@ -28,21 +28,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 
+from data.encoding import EPOCH, from_micros, to_micros
 from data.records import Hold
 from data.states import Status
 from data.tables import (
-    EPOCH,
     KEPT,
     LATEST,
     calls,
-    from_micros,
     holds,
     jobs,
     meta,
     payloads,
     rehearsals,
     steps,
-    to_micros,
     versions,
 )
 

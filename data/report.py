@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, bindparam, exists, func, select
-from sqlalchemy.exc import OperationalError
-
-from data.database import Database
-from data.order import Order, Place, order_of, recipe_names
+from data.encoding import from_micros, to_micros
+from data.order import Order, Place, order_of, values_of
 from data.records import Error, Hold, Job, JobFilter, Sort, Stopped
 from data.states import Status
-from data.tables import holds, jobs, payloads, recipes, versions
 
 ANCHOR_EVERY = 4096
 """Rows from one remembered place to the next: a walk over so many index entries takes well under a millisecond."""
@@ -28,18 +25,25 @@ _INSTRUCTIONS_A_CHECK = 20_000
 T = TypeVar("T")
 
 
+class Store(Protocol):
+    """What a report reads."""
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give a connection that sees one state of the store until the end of the block; raises StoreError."""
+
+
 class Report:
     """The jobs of a filter in the order of a sort, as they stand now. Every method may be called from any thread."""
 
     def __init__(
-        self, database: Database, filter: JobFilter, sort: Sort,
+        self, store: Store, filter: JobFilter, sort: Sort,
         complete: Callable[[list[Job]], list[Job]] = lambda found: found,
     ) -> None:
         """`complete` fills in of jobs that were read what the store does not know; called in the reading thread."""
         self._complete = complete
         self.filter = filter
         self.sort = sort
-        self._database = database
+        self._store = store
         self._orders: dict[tuple[tuple[str, int], ...], tuple[Order, Order]] = {}
         self._known_count: int | None = None
         # Of the rows at 0, ANCHOR_EVERY, 2 * ANCHOR_EVERY…, ascending; empty until collected.
@@ -56,7 +60,7 @@ class Report:
         From an anchor if there are any, else from the nearer end. A position is as true as the last `count()`.
         """
         with self._reading() as reading:
-            found = reading.trailed(reading.jobs(self._places(reading, start, count)))
+            found = reading.trailed(reading.jobs(place.id for place in self._places(reading, start, count)))
         return self._complete(found)
 
     def near(self, job: Job, before: int, after: int, *, held: bool = False) -> tuple[list[Job], int]:
@@ -70,13 +74,13 @@ class Report:
             place = place or reading.order.place_of(job)
             above = reading.walk(place, before, forward=False, inclusive=False)[::-1]
             below = reading.walk(place, after, forward=True, inclusive=True)
-            found = reading.trailed(reading.jobs([*above, *below]))
+            found = reading.trailed(reading.jobs(place.id for place in (*above, *below)))
         return self._complete(found), len(above)
 
     def job(self, job_id: int) -> Job | None:
         """Return one job of those that the store has, in the report or not; None where there is none."""
         with self._reading() as reading:
-            return jobs_of(reading.connection, [job_id]).get(job_id)
+            return next(iter(reading.jobs([job_id])), None)
 
     def count(self) -> int:
         """Return how many jobs there are; takes as long as looking at each does where no index counts them."""
@@ -99,13 +103,13 @@ class Report:
         """Return how many jobs have each status, whatever statuses the filter names; none is left out."""
         counts = {}
         for status in Status:
-            only = Report(self._database, replace(self.filter, statuses=frozenset({status})), Sort("id"))
+            only = Report(self._store, replace(self.filter, statuses=frozenset({status})), Sort("id"))
             counts[status] = only.count()
         return counts
 
     def ids(self) -> Iterator[int]:
         """Yield every job's id in order."""
-        for page in self._pages(None, lambda reading, places: [place.id for place in places]):
+        for page in self._pages(None, lambda reading, ids: ids):
             yield from page
 
     def iterate(self, limit: int | None = None) -> Iterator[Job]:
@@ -149,13 +153,13 @@ class Report:
             self._anchors[anchor], count, skip=skip, forward=not self.sort.descending, inclusive=True
         )
 
-    def _pages(self, limit: int | None, read: Callable[[_Reading, list[Place]], list[T]]) -> Iterator[list[T]]:
+    def _pages(self, limit: int | None, read: Callable[[_Reading, list[int]], list[T]]) -> Iterator[list[T]]:
         place: Place | None = None
         left = limit
         while left is None or left > 0:
             with self._reading() as reading:
                 places = reading.walk(place, PAGE if left is None else min(PAGE, left), inclusive=False)
-                page = read(reading, places)
+                page = read(reading, [place.id for place in places])
             if not places:
                 return
             yield page
@@ -164,13 +168,13 @@ class Report:
 
     @contextmanager
     def _reading(self, *, descending: bool | None = None) -> Iterator[_Reading]:
-        with self._database.read() as connection, _stoppable(connection, lambda: self._stopped):
+        with self._store.snapshot() as connection, _stoppable(connection, lambda: self._stopped):
             order, counted = self._order(connection)
             yield _Reading(connection, order, counted, self.sort.descending if descending is None else descending,
                            _bound(connection, self.filter))
 
-    def _order(self, connection: Connection) -> tuple[Order, Order]:
-        recipe_ids: dict[str, int] = dict(connection.execute(_RECIPES).all())
+    def _order(self, connection: sqlite3.Connection) -> tuple[Order, Order]:
+        recipe_ids: dict[str, int] = dict(connection.execute(_RECIPES).fetchall())
         key = tuple(recipe_ids.items())
         if key not in self._orders:
             # Counting asks for no order: by id there is the least to walk.
@@ -183,10 +187,11 @@ class _Reading:
     """One snapshot of a report."""
 
     def __init__(
-        self, connection: Connection, order: Order, counted: Order, descending: bool, bound: dict[str, int | str]
+        self, connection: sqlite3.Connection, order: Order, counted: Order, descending: bool,
+        bound: dict[str, int | str],
     ) -> None:
         self.order = order
-        self.connection = connection
+        self._connection = connection
         self._counted = counted
         self._descending = descending
         self._bound = bound
@@ -217,7 +222,7 @@ class _Reading:
     ) -> list[Place]:
         run = self.order.runs[number]
         statement = run.walk(descending is not run.turned, place is not None, inclusive)
-        rows = self.connection.execute(statement, self._values(place, count=count, skip=skip))
+        rows = self._connection.execute(statement, self._values(place, count=count, skip=skip))
         return [Place(number, key, id) for key, id in rows]
 
     def _count_behind(self, number: int, place: Place | None, descending: bool, inclusive: bool) -> int:
@@ -232,8 +237,8 @@ class _Reading:
     def has_more_than(self, number: int) -> bool:
         left = number + 1
         for run in self._counted.runs:
-            some = select(func.count()).select_from(run.walk(False, False, False).subquery())
-            left -= self.connection.execute(some, self._values(None, count=left, skip=0)).scalar_one()
+            some = f"SELECT count(*) FROM ({run.walk(False, False, False)})"
+            left -= self._connection.execute(some, self._values(None, count=left, skip=0)).fetchone()[0]
             if left <= 0:
                 return True
         return False
@@ -248,84 +253,89 @@ class _Reading:
 
     def find(self, job_id: int) -> Place | None:
         for number, run in enumerate(self.order.runs):
-            row = self.connection.execute(run.find, {**self._bound, "id": job_id}).first()
+            row = self._connection.execute(run.find(), {**self._bound, "id": job_id}).fetchone()
             if row is not None:
                 return Place(number, row[0], job_id)
         return None
 
-    def jobs(self, places: Iterable[Place]) -> list[Job]:
-        ids = [place.id for place in places]
-        found = {row[0]: _job(row) for row in self.connection.execute(_JOBS, {"ids": ids})} if ids else {}
-        return [found[id] for id in ids]
+    def jobs(self, ids: Iterable[int]) -> list[Job]:
+        """Return the jobs of these ids that there are, in their order."""
+        wanted = list(ids)
+        found = _by_id(self._connection.execute(_JOBS, {"ids": json.dumps(wanted)})) if wanted else {}
+        return [found[id] for id in wanted if id in found]
 
     def trailed(self, found: list[Job]) -> list[Job]:
         """Return the jobs with the statuses of their last versions; of a first version it is that one's alone."""
         rerun = [job.id for job in found if job.versions > 1]
         trails: dict[int, list[Status]] = {}
-        for id, _, status in sorted(map(tuple, self.connection.execute(_TRAILS, {"ids": rerun}))) if rerun else ():
+        rows = self._connection.execute(_TRAILS, {"ids": json.dumps(rerun)}) if rerun else ()
+        for id, _, status in sorted(rows):
             trails.setdefault(id, []).append(Status(status))
         return [replace(job, trail=tuple(trails[job.id])) if job.id in trails else job for job in found]
 
-    def _sum(self, statement: Any, place: Place | None) -> int:
-        return sum(self.connection.execute(statement, self._values(place)).scalars())
+    def _sum(self, statement: str, place: Place | None) -> int:
+        return sum(count for count, in self._connection.execute(statement, self._values(place)))
 
     def _values(self, place: Place | None, **more: int) -> dict[str, Any]:
         values = {**self._bound, **more}
         return values if place is None else {**values, "key": place.key, "id": place.id}
 
 
-_RECIPES = recipe_names()
-_first = versions.alias("first_version")
-_JOBS = (
-    select(
-        jobs.c.id, recipes.c.name, jobs.c.title, versions.c.status, jobs.c.event_key, jobs.c.received_at,
-        _first.c.started_at, versions.c.started_at, versions.c.finished_at, versions.c.duration_ms, versions.c.number,
-        versions.c.error_message, versions.c.error_kind, versions.c.error_step, versions.c.error_status,
-        versions.c.error_group, versions.c.report, exists().where(payloads.c.job_id == jobs.c.id),
-        jobs.c.trigger_expired_at, jobs.c.trigger_expired_by, versions.c.requested_by, versions.c.requested_at,
-        versions.c.mode, holds.c.reason, holds.c.held_by, holds.c.held_at,
-    )
-    .join(versions, (versions.c.job_id == jobs.c.id) & versions.c.latest.is_(True))
-    .join(recipes, recipes.c.id == jobs.c.recipe_id)
-    .outerjoin(_first, (_first.c.job_id == jobs.c.id) & (_first.c.number == 1))
-    .outerjoin(holds, holds.c.job_id == jobs.c.id)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
-)
-
-_TRAILS = (
-    select(versions.c.job_id, versions.c.number, versions.c.status)
-    .join(_last := versions.alias("last_version"),
-          (_last.c.job_id == versions.c.job_id) & _last.c.latest.is_(True))
-    .where(versions.c.job_id.in_(bindparam("ids", expanding=True)), versions.c.number > _last.c.number - TRAIL)
-)
+_RECIPES = "SELECT name, id FROM recipes"
+_JOBS = """
+SELECT jobs.id, recipes.name, jobs.title, versions.status, jobs.event_key, jobs.received_at, first_version.started_at,
+  versions.started_at, versions.finished_at, versions.duration_ms, versions.number,
+  versions.error_message, versions.error_kind, versions.error_step, versions.error_status, versions.error_group,
+  versions.report, EXISTS (SELECT 1 FROM payloads WHERE payloads.job_id = jobs.id),
+  jobs.trigger_expired_at, jobs.trigger_expired_by, versions.requested_by, versions.mode, versions.requested_at,
+  holds.reason, holds.held_by, holds.held_at
+FROM jobs
+JOIN versions ON versions.job_id = jobs.id AND versions.latest IS 1
+JOIN recipes ON recipes.id = jobs.recipe_id
+LEFT JOIN versions AS first_version ON first_version.job_id = jobs.id AND first_version.number = 1
+LEFT JOIN holds ON holds.job_id = jobs.id
+WHERE jobs.id IN (SELECT value FROM json_each(:ids))
+"""
+_TRAILS = f"""
+SELECT versions.job_id, versions.number, versions.status
+FROM versions
+JOIN versions AS last_version ON last_version.job_id = versions.job_id AND last_version.latest IS 1
+WHERE versions.job_id IN (SELECT value FROM json_each(:ids)) AND versions.number > last_version.number - {TRAIL}
+"""
 
 
-def jobs_of(connection: Connection, ids: Sequence[int]) -> dict[int, Job]:
-    """Return the jobs of these ids that there are, by id."""
-    return {row[0]: _job(row) for start in range(0, len(ids), PAGE)
-            for row in connection.execute(_JOBS, {"ids": list(ids[start : start + PAGE])})}
+def jobs_of(connection: Any, ids: Sequence[int]) -> dict[int, Job]:
+    """Return the jobs of these ids that there are, by id; `connection` is of `Database.read` or `Database.write`."""
+    return _by_id(row for start in range(0, len(ids), PAGE)
+                  for row in connection.exec_driver_sql(_JOBS, {"ids": json.dumps(list(ids[start : start + PAGE]))}))
+
+
+def _by_id(rows: Iterable[Any]) -> dict[int, Job]:
+    return {row[0]: _job(row) for row in rows}
 
 
 def _job(row: Any) -> Job:
     (id, recipe, title, status, event_key, received_at, first_started_at, started_at, finished_at, duration_ms, number,
-     message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, requested_at, mode,
-     *hold) = row
+     message, kind, step, answer, group, report, stored, expired_at, expired_by, requested_by, mode, requested_at,
+     reason, held_by, held_at) = row
     status = Status(status)
     return Job(
-        id, recipe, title, status, event_key, received_at, first_started_at, started_at, finished_at,
-        duration_ms, number, None if message is None else Error(message, kind or "", step, answer, group),
-        report or {}, bool(stored), expired_at, expired_by, requested_by, mode, requested_at,
-        held=None if hold[0] is None else Hold(*hold), trail=(status,) if number == 1 else (),
+        id, recipe, title, status, event_key, from_micros(received_at), _moment(first_started_at), _moment(started_at),
+        _moment(finished_at), duration_ms, number,
+        None if message is None else Error(message, kind or "", step, answer, group),
+        (report and json.loads(report)) or {}, bool(stored), _moment(expired_at), expired_by, requested_by, mode,
+        _moment(requested_at), held=None if reason is None else Hold(reason, held_by, from_micros(held_at)),
+        trail=(status,) if number == 1 else (),
     )
 
 
-def _bound(connection: Connection, filter: JobFilter) -> dict[str, int | str]:
-    """Return the ids that a filter names or its times mean: `received_at` is never before that of a lower id."""
-    bound: dict[str, int | str] = {}
-    if filter.ids is not None:
-        bound["ids"] = json.dumps(sorted(filter.ids))
-    if filter.without:
-        bound["without"] = json.dumps(sorted(filter.without))
+def _moment(micros: int | None) -> dt.datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _bound(connection: sqlite3.Connection, filter: JobFilter) -> dict[str, int | str]:
+    """Return what a filter binds; ids for its times: `received_at` is never before that of a lower id."""
+    bound = values_of(filter)
     if filter.since is not None:
         bound["first_id"] = _first_id_since(connection, filter.since)
     if filter.until is not None or filter.up_to is not None:
@@ -334,17 +344,18 @@ def _bound(connection: Connection, filter: JobFilter) -> dict[str, int | str]:
     return bound
 
 
-_LAST_ID = select(func.coalesce(func.max(jobs.c.id), 0))
-_PROBE = (select(jobs.c.id, jobs.c.received_at).where(jobs.c.id >= bindparam("id")).order_by(jobs.c.id).limit(1))
+_LAST_ID = "SELECT coalesce(max(id), 0) FROM jobs"
+_PROBE = "SELECT id, received_at FROM jobs WHERE id >= ? ORDER BY id LIMIT 1"
 
 
-def _first_id_since(connection: Connection, moment: dt.datetime) -> int:
+def _first_id_since(connection: sqlite3.Connection, moment: dt.datetime) -> int:
     """Return the lowest id received at or after `moment`, or one above all; by halving: no index has the times."""
-    low, high = 1, connection.execute(_LAST_ID).scalar_one() + 1
+    since = to_micros(moment)
+    low, high = 1, connection.execute(_LAST_ID).fetchone()[0] + 1
     while low < high:
         middle = (low + high) // 2
-        id, received_at = connection.execute(_PROBE, {"id": middle}).one()
-        if received_at < moment:
+        id, received_at = connection.execute(_PROBE, (middle,)).fetchone()
+        if received_at < since:
             low = id + 1
         else:
             high = middle
@@ -352,16 +363,15 @@ def _first_id_since(connection: Connection, moment: dt.datetime) -> int:
 
 
 @contextmanager
-def _stoppable(connection: Connection, stopped: Callable[[], bool]) -> Iterator[None]:
+def _stoppable(connection: sqlite3.Connection, stopped: Callable[[], bool]) -> Iterator[None]:
     if stopped():
         raise Stopped
-    raw: Any = connection.connection.driver_connection
-    raw.set_progress_handler(stopped, _INSTRUCTIONS_A_CHECK)
+    connection.set_progress_handler(stopped, _INSTRUCTIONS_A_CHECK)
     try:
         yield
-    except OperationalError as error:
+    except sqlite3.OperationalError as error:
         if stopped():
             raise Stopped from error
         raise
     finally:
-        raw.set_progress_handler(None, 0)
+        connection.set_progress_handler(None, 0)

@@ -19,9 +19,10 @@ from sqlalchemy import Connection, Dialect, Row, bindparam, func, literal, liter
 from sqlalchemy.dialects.sqlite import insert
 
 from data import cancels
+from data.encoding import dump_json, from_micros, to_micros
 from data.records import Error, JsonValue, StepRecord
 from data.states import OPEN, Status, StepStatus, sources
-from data.tables import dump_json, error_columns, from_micros, revisions, steps, to_micros, versions
+from data.tables import error_columns, revisions, steps, versions
 
 TEST, NEW_EVENT, RERUN, BULK = 10, 0, -10, -50
 """Priorities: reruns go behind new events, bulk ones behind single ones; tests before all: somebody waits."""

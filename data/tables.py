@@ -24,20 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from data.encoding import dump_json, from_micros, to_micros
 from data.records import Error
-
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
-
-
-def to_micros(moment: dt.datetime) -> int:
-    """Return an aware moment as whole microseconds since 1970-01-01 UTC."""
-    return (moment - EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> dt.datetime:
-    """Return the aware UTC moment of whole microseconds since 1970-01-01 UTC."""
-    return EPOCH + dt.timedelta(microseconds=micros)
 
 
 class Moment(TypeDecorator[dt.datetime]):
@@ -51,15 +39,6 @@ class Moment(TypeDecorator[dt.datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> dt.datetime | None:
         return None if value is None else from_micros(value)
-
-
-def dump_json(value: Any) -> str:
-    """Return `value` as JSON in ASCII: NUL and lone surrogates stay escaped, so that any text is kept faithfully."""
-    return _ENCODER.encode(value)
-
-
-# Made once: json.dumps makes an encoder for every call that asks for more than the default.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class Json(TypeDecorator[Any]):

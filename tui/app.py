@@ -194,9 +194,6 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
             if not self._beats:
                 await asyncio.to_thread(rooms.load)
                 self._settle()
-                if not self.is_headless:
-                    ready = asyncio.to_thread(rooms.make_orders_ready, self.automation.report, lambda: self.is_running)
-                    self.run_worker(ready, group="ready")
                 if left := told_batches(await asyncio.to_thread(self.automation.batches.all, LEFT)):
                     self.say(left)
             if self._beats % RECIPES_EVERY == 0:

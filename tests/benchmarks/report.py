@@ -16,20 +16,18 @@ import sys
 import tempfile
 import time
 from asyncio import events
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
-
 # Run as a file, only its own folder would be looked through.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from data.database import Database, sqlite_url
 from data.records import JobFilter, Sort
-from data.report import Report
+from data.report import Report, Store
+from data.snapshots import Snapshots
 from data.states import Status
 from tests.benchmarks.generate import make
 from tests.tui.terminal import Terminal
@@ -194,25 +192,46 @@ FILTERS = {
 MARKED = ("failed", "failed leads")
 
 
+class Noted:
+    """A store that remembers which statements were asked of it, with their values."""
+
+    def __init__(self, store: Store) -> None:
+        self.sent: list[tuple[str, Any]] = []
+        self._store = store
+        self._connection: Any = None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Any]:
+        """Give a connection that remembers; one at a time."""
+        with self._store.snapshot() as self._connection:
+            yield self
+
+    def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
+        """Remember a statement, and run it."""
+        self.sent.append((sql, values))
+        return self._connection.execute(sql, values)
+
+    def set_progress_handler(self, *arguments: Any) -> None:
+        """As the connection does."""
+        self._connection.set_progress_handler(*arguments)
+
+
 def sqlite_alone(database: Path, timing: Timing) -> float:
     """Return the milliseconds that SQLite needs for the statements that fetch the first screen of an operation."""
-    store = Database(sqlite_url(database))
+    store = Noted(Snapshots(database))
     report = Report(store, FILTERS.get(timing.filter, JobFilter()), Sort(*timing.sort))
     if timing.start:
         report.count()
         if timing.start < report.count() - 10 * SCREEN:
             report.collect_anchors(lambda: False)
-    sent: list[tuple[str, Any]] = []
-    event.listen(store._engine, "before_cursor_execute", lambda c, cursor, sql, values, *_: sent.append((sql, values)))
+    store.sent.clear()
     report.rows(timing.start, SCREEN)
-    store.close()
     with closing(sqlite3.connect(database)) as raw:
         best = float("inf")
         for _ in range(3):
             began = time.perf_counter()
-            for sql, values in sent:
-                if sql.startswith("SELECT"):
-                    raw.execute(sql, values).fetchall()
+            for sql, values in store.sent:
+                raw.execute(sql, values).fetchall()
             best = min(best, time.perf_counter() - began)
             if best > LONG:
                 break

@@ -12,9 +12,10 @@ from core.automation import Automation
 from core.errors import NotFound, Refused
 from core.reruns import Repeat, RevisionChange, Selection
 from data.database import Database, sqlite_url
+from data.encoding import to_micros
 from data.records import SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
-from data.tables import payloads, to_micros, versions
+from data.tables import payloads, versions
 
 GOOD = 'steps: [{id: say, set: {name: "{{ trigger.name }}"}}]'
 BAD = 'steps: [{id: say, action: files.read, with: {path: "{{ trigger.name }}"}}]'

@@ -14,10 +14,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from data.database import SCHEMA, Database, sqlite_url
+from data.database import Database, sqlite_url
 from data.errors import StoreError
 from data.records import JobFilter, Sort
 from data.report import Report
+from data.snapshots import SCHEMA
 from data.tables import metadata
 
 

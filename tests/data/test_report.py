@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 import data.report
 from data.database import Database, sqlite_url
@@ -20,6 +19,7 @@ from data.records import SECOND_COLUMNS, SORT_COLUMNS, Job, JobFilter, Sort, Sto
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill
+from tests.benchmarks.report import Noted
 
 JOBS = 2_000
 NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -206,10 +206,9 @@ def test_a_row_has_the_outcomes_of_its_last_versions(database: Database, path: P
     report = Report(database, JobFilter(), BY_ID)
     for job in [*report.rows(0, 900), *report.near(everything[1000], 200, 200)[0]]:
         assert list(job.trail) == [status for id, status in told if id == job.id]
-    sent: list[str] = []
-    event.listen(database._engine, "before_cursor_execute", lambda c, cursor, sql, *_: sent.append(sql))
-    report.rows(0, 300)
-    assert sum("FROM versions JOIN versions AS last_version" in sql for sql in sent) == 1
+    noted = Noted(database)
+    Report(noted, JobFilter(), BY_ID).rows(0, 300)
+    assert sum("AS last_version" in sql for sql, _ in noted.sent) == 1
 
 
 def test_of_many_versions_the_last_eight_are_told(tmp_path: Path) -> None:
@@ -302,7 +301,7 @@ def test_a_listing_holds_no_snapshot_between_pages(database: Database, monkeypat
     monkeypatch.setattr(data.report, "PAGE", 10)
     listing = Report(database, JobFilter(), Sort()).iterate(25)
     assert ids(list(islice(listing, 12)))[-1] == JOBS - 11
-    assert database._engine.pool.checkedout() == 0
+    assert len(database._snapshots._idle) == 1
     assert len(list(listing)) == 13
 
 
@@ -350,8 +349,7 @@ def index_of(column: str, filter: JobFilter) -> str:
 def test_hot_reads_are_held_to_their_index(
     path: Path, database: Database, name: str, column: str, descending: bool
 ) -> None:
-    report = Report(database, FILTERS[name], Sort(column, descending))
-    statements = _sent(database, report)
+    statements = _sent(database, FILTERS[name], Sort(column, descending))
     assert "TEMP B-TREE" not in "".join(_plan(path, statements))
     walks = [(sent, values) for sent, values in statements if "ORDER BY row_" in sent]
     assert walks
@@ -362,29 +360,21 @@ def test_hot_reads_are_held_to_their_index(
 
 @pytest.mark.parametrize(("column", "then"), PAIRS)
 def test_reads_by_two_keys_are_held_to_an_index(path: Path, database: Database, column: str, then: str) -> None:
-    report = Report(database, JobFilter(), Sort(column, False, then, True))
-    assert "TEMP B-TREE" not in "".join(_plan(path, _sent(database, report)))
+    statements = _sent(database, JobFilter(), Sort(column, False, then, True))
+    assert "TEMP B-TREE" not in "".join(_plan(path, statements))
 
 
-def _sent(database: Database, report: Report) -> list[tuple[str, Any]]:
+def _sent(database: Database, filter: JobFilter, sort: Sort) -> list[tuple[str, Any]]:
     """Return the statements, with their values, of everything that a screen asks of a report."""
-    sent: list[tuple[str, Any]] = []
-
-    def remember(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            sent.append((statement, values))
-
-    event.listen(database._engine, "before_cursor_execute", remember)
-    try:
-        jobs = report.rows(0, 50)
-        report.rows(report.count() // 2, 50)
-        report.collect_anchors(lambda: False)
-        report.rows(70, 50)
-        report.near(jobs[0], 20, 20)
-        report.position(jobs[-1].id)
-    finally:
-        event.remove(database._engine, "before_cursor_execute", remember)
-    return sent
+    noted = Noted(database)
+    report = Report(noted, filter, sort)
+    jobs = report.rows(0, 50)
+    report.rows(report.count() // 2, 50)
+    report.collect_anchors(lambda: False)
+    report.rows(70, 50)
+    report.near(jobs[0], 20, 20)
+    report.position(jobs[-1].id)
+    return noted.sent
 
 
 def _plan(path: Path, statements: list[tuple[str, Any]]) -> list[str]:

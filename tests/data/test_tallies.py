@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from data import tallies
 from data.database import Database, sqlite_url
-from data.tables import to_micros
+from data.encoding import to_micros
 from tests.benchmarks.generate import fill
 
 NOW = dt.datetime(2026, 5, 4, 10, 30, tzinfo=dt.UTC)

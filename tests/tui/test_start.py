@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from terminal import Terminal, jobdeck
 
 from core.automation import Automation
-from core.errors import WorkspaceError
+from core.errors import StoreError, WorkspaceError
 from core.opening import Opening
 from data.database import Database, sqlite_url
 from data.records import JobFilter, Sort, Stopped
@@ -86,16 +88,26 @@ def test_early_rows_are_those_of_the_automation(workspace: Path) -> None:
         ]
         around = report.near(found[3], 2, 4)
         assert ([job.id for job in around[0]], around[1]) == ([job.id for job in found[1:7]], 2)
-        # What recipes say about a job comes with the automation.
         assert report.count() == JOBS
-        assert opening.ready
+        assert not opening.ready
+        # What recipes say about a job comes with the automation.
+        opening.opened()
         assert report.rows(10, 20) == expected
 
 
-def test_rows_come_all_the_same_where_the_other_process_fails(workspace: Path) -> None:
+def test_a_store_of_another_schema_is_not_read_before_it_is_opened(workspace: Path) -> None:
+    with closing(sqlite3.connect(workspace / ".jobdeck" / "jobdeck.db")) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    with Opening(workspace) as opening, pytest.raises(StoreError, match="written by a newer Jobdeck"):
+        opening.report(JobFilter(), Sort()).rows(0, 20)
+
+
+def test_a_store_is_found_where_the_settings_put_it(workspace: Path, tmp_path: Path) -> None:
+    (workspace / ".jobdeck" / "jobdeck.db").rename(tmp_path / "else where.db")
+    (workspace / "jobdeck.toml").write_text(f'[store]\nurl = "sqlite:///{tmp_path}/else where.db"\n')
     with Opening(workspace) as opening:
-        opening._reader._process.kill()
         assert len(opening.report(JobFilter(), Sort()).rows(0, 20)) == 20
+        assert not opening.ready
 
 
 def test_a_report_given_up_early_raises_and_the_next_one_reads(workspace: Path) -> None:
@@ -124,12 +136,3 @@ def test_a_new_store_is_made_by_the_start(tmp_path: Path) -> None:
         terminal.wait_for("No jobs yet")
     with Database(sqlite_url(tmp_path / ".jobdeck" / "jobdeck.db")).read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() == 0
-
-
-def test_the_other_process_ends_with_the_start(workspace: Path) -> None:
-    with Opening(workspace) as opening:
-        opening.report(JobFilter(), Sort()).rows(0, 1)
-        process = opening._reader._process
-        assert process.poll() is None
-        opening.opened()
-        assert process.poll() is not None
