@@ -15,7 +15,7 @@ from core.expressions import to_text
 from core.journal import Journal
 from core.recipe import ActionStep
 from core.walking import Doubted, Failed, Run, Surroundings, told
-from data.records import Error, JsonValue
+from data.job_records import Error, JsonValue
 from data.states import StepStatus
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("6b1e0a52-6a3c-4f0e-9a55-0f6b8a1f7c11")

@@ -45,19 +45,8 @@ from data import calls, runs
 from data import jobs as store
 from data import recipes as recipe_store
 from data.audit import note_act
-from data.records import (
-    Accepted,
-    Event,
-    Job,
-    JobDetail,
-    JobFilter,
-    JsonValue,
-    Problem,
-    RecipeState,
-    Revision,
-    Sort,
-    Version,
-)
+from data.job_records import Job, JobFilter, JsonValue, Sort
+from data.records import Accepted, Event, JobDetail, Problem, RecipeState, Revision, Version
 from data.report import Report as Report
 from data.report import jobs_of
 from data.states import Status

@@ -14,7 +14,7 @@ from data import cancels
 from data.audit import note_act
 from data.cancels import Became
 from data.database import Database
-from data.records import JobFilter, Refusal, Sort
+from data.job_records import JobFilter, Refusal, Sort
 from data.report import Report, jobs_of
 from data.states import OPEN, Status
 

@@ -14,7 +14,8 @@ from data import coverage
 from data import jobs as store
 from data import recipes as recipe_store
 from data.database import Database
-from data.records import Job, Revision, Version
+from data.job_records import Job
+from data.records import Revision, Version
 from data.report import jobs_of
 from data.states import Status
 

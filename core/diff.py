@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from core.json_diff import NONE, Change, Comparer, Differences, Kind
 from core.recipe import without_indexes
 from core.textdiff import unified
-from data.records import Error, JsonValue, Revision, StepRecord
+from data.job_records import Error, JsonValue
+from data.records import Revision, StepRecord
 from data.states import Status, StepStatus
 
 RECIPE_LINES = 20_000

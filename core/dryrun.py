@@ -19,7 +19,8 @@ from core.library import Loaded
 from core.recipe import ActionStep
 from core.settings import Settings
 from core.walking import Child, Outcome, Run, Surroundings
-from data.records import Error, JsonValue, StepRecord
+from data.job_records import Error, JsonValue
+from data.records import StepRecord
 from data.runs import Progress, Token
 from data.states import ENDED, Status
 

@@ -40,7 +40,8 @@ from core.walking import (
     Surroundings,
     told,
 )
-from data.records import Error, JsonValue, StepRecord
+from data.job_records import Error, JsonValue
+from data.records import StepRecord
 from data.states import ENDED, REPLAYED, Status, StepStatus
 
 

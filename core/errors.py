@@ -17,9 +17,12 @@ JobdeckError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from data.errors import JobdeckError, StoreError
-from data.records import Problem
+
+if TYPE_CHECKING:
+    from data.records import Problem
 
 __all__ = [
     "AnswerLost", "EngineHeld", "JobdeckError", "NotFound", "RecipeProblems", "Refused", "StepError", "StepTimeout",

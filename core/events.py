@@ -11,7 +11,8 @@ from core.expressions import ExpressionError
 from core.groups import error_group
 from core.recipe import Recipe
 from core.text import storable
-from data.records import Error, Event, JsonValue
+from data.job_records import Error, JsonValue
+from data.records import Event
 
 TITLE_LENGTH = 500
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from core.recipe import ActionStep, Recipe, without_indexes
-from data.records import Error
+from data.job_records import Error
 
 LONGEST = 8_000
 """Characters of a message that tell its group."""

@@ -13,7 +13,8 @@ from typing import Protocol
 from urllib.parse import quote, quote_plus
 
 from data.encoding import dump_json
-from data.records import Error, JsonValue, StepRecord
+from data.job_records import Error, JsonValue
+from data.records import StepRecord
 from data.runs import Progress, Settled, StepRow, Token, step_row
 from data.states import StepStatus
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import islice
 
 from core.secrecy import holds_secret
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 BIG = 2_000_000
 """Characters of JSON, of both values together, above which they differ as a whole."""

@@ -19,7 +19,8 @@ from core.recipe import (
     children,
     inside,
 )
-from data.records import JsonValue, StepRecord
+from data.job_records import JsonValue
+from data.records import StepRecord
 from data.states import StepStatus
 
 _KINDS: dict[type[Step], str] = {

@@ -26,7 +26,8 @@ from starlette.types import Receive, Scope, Send
 
 from core.errors import StoreError, WorkspaceError
 from core.webhooks import Delivery, Hook, Rejected, join_headers, read
-from data.records import Accepted, JsonValue
+from data.job_records import JsonValue
+from data.records import Accepted
 
 BODY_SECONDS = 60.0
 """How long a body may take to arrive."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import JobdeckError
 from core.places import store_file
-from data.records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort
 from data.report import Report
 from data.snapshots import SCHEMA, Snapshots
 

@@ -17,7 +17,7 @@ from core.parsing.steps import Known, StepReader
 from core.parsing.terms import Scope, Terms, is_template
 from core.recipe import Recipe, Retention, Started
 from core.wording import listed, shown, unknown
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.registry import Registry

@@ -23,8 +23,9 @@ from data import recipes as recipe_store
 from data.audit import note_act
 from data.batches import Wanted
 from data.database import Database
+from data.job_records import Job, Refusal, Sort
 from data.jobs import Ran
-from data.records import Job, Refusal, Revision, Sort
+from data.records import Revision
 from data.report import Report, jobs_of
 from data.states import Status
 

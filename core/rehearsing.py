@@ -24,7 +24,8 @@ from data import recipes as recipe_store
 from data import rehearsals as kept_store
 from data.audit import note_act
 from data.database import Database
-from data.records import Error, Job, JsonValue, RecipeState, Revision, StepRecord, Version
+from data.job_records import Error, Job, JsonValue
+from data.records import RecipeState, Revision, StepRecord, Version
 from data.report import jobs_of
 from data.states import Status, StepStatus
 

@@ -16,7 +16,8 @@ from core.library import Loaded, connections_of
 from core.recipe import ActionStep, Recipe
 from core.selection import WHOLE, How, Selection
 from core.settings import Settings
-from data.records import Job, RecipeState, Refusal
+from data.job_records import Job, Refusal
+from data.records import RecipeState
 from data.states import Status
 
 

@@ -22,8 +22,9 @@ from data import purge as store
 from data import recipes as recipe_store
 from data.audit import note_act
 from data.database import Database
+from data.job_records import Hold, Job
 from data.purge import Batch, Due, Place
-from data.records import Hold, Job, Revision
+from data.records import Revision
 from data.states import ENDED, Status
 from data.writer import Writer
 

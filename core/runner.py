@@ -33,7 +33,8 @@ from core.store import database_of
 from core.triggers import Source
 from core.webhooks import Hook
 from data import jobs, runs
-from data.records import Accepted, JsonValue, RecipeState
+from data.job_records import JsonValue
+from data.records import Accepted, RecipeState
 from data.states import Status
 from data.writer import Writer
 

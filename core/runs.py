@@ -25,7 +25,8 @@ from core.walking import Child, Outcome, Parked, Run, Surroundings
 from data import calls, jobs
 from data import recipes as store
 from data.database import Database
-from data.records import Error, JsonValue, Revision, StepRecord
+from data.job_records import Error, JsonValue
+from data.records import Revision, StepRecord
 from data.runs import Claimed, Settled, Token, took_ms
 from data.states import ENDED, Status
 from data.writer import Writer

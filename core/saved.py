@@ -12,7 +12,7 @@ from core.errors import NotFound, Refused, UsageError, WorkspaceError
 from core.journal import Masking
 from core.secrecy import holds_secret
 from core.wording import meant
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 FOLDER = "tests"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

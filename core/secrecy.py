@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAMES, _VALUES = ("name", "Name", "key", "Key"), ("value", "Value")

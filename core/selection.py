@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.errors import UsageError
-from data.records import Batch, JobFilter
+
+if TYPE_CHECKING:
+    from data.job_records import JobFilter
+    from data.records import Batch
 
 _RATE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)/(?P<unit>s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}

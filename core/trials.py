@@ -25,7 +25,8 @@ from core.wording import unknown
 from data import calls, coverage, runs
 from data import jobs as store
 from data.database import Database
-from data.records import Event, JsonValue, Version
+from data.job_records import JsonValue
+from data.records import Event, Version
 from data.report import jobs_of
 from data.runs import Progress, Settled
 from data.states import Status

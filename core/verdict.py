@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from core.diff import Diff, StepDiff, own_id
-from data.records import Error
+from data.job_records import Error
 from data.states import Status, StepStatus
 
 _STOPPED = (StepStatus.FAILED, StepStatus.IN_DOUBT)

@@ -12,7 +12,7 @@ from typing import Any
 from core.connectors.declare import Call
 from core.errors import StepError
 from core.recipe import ActionStep
-from data.records import Error, JsonValue
+from data.job_records import Error, JsonValue
 from data.states import Status
 
 

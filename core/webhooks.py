@@ -17,7 +17,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookV
 
 from core.errors import JobdeckError
 from core.expressions import Condition, ExpressionError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 MAX_DEPTH = 200
 """How deep a document may nest: what walks it later (masking, expressions, the viewer) recurses."""

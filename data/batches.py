@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, tuple_, update
 
+from data.job_records import Refusal
 from data.jobs import error_of
-from data.records import Batch, BatchCounts, BatchJob, Refusal
+from data.records import Batch, BatchCounts, BatchJob
 from data.runs import BULK
 from data.states import BATCH_MOVES, OPEN, BatchStatus, Status
 from data.tables import KEPT, LATEST, batch_jobs, batches, jobs, versions

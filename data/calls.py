@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from data.encoding import dump_json
+from data.job_records import Error
 from data.jobs import accept, error_of
-from data.records import Error, Event, Link
+from data.records import Event, Link
 from data.runs import NEW_EVENT
 from data.states import OPEN, Status
 from data.tables import LATEST, calls, jobs, revisions, versions

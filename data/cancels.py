@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, and_, literal, or_, select, type_coerce, update
 
 from data.encoding import to_micros
-from data.records import Error
+from data.job_records import Error
 from data.states import OPEN, Status, StepStatus, sources
 from data.tables import LATEST, calls, error_columns, steps, versions
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 from data.states import Status, StepStatus
 from data.tables import KEPT, LATEST, jobs, recipes, steps, versions
 

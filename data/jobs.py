@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, text, update
 
 from data.encoding import dump_json
+from data.job_records import Error, JsonValue
 from data.reading import read_json
-from data.records import Accepted, Error, Event, JsonValue, StepRecord, Version
+from data.records import Accepted, Event, StepRecord, Version
 from data.runs import NEW_EVENT, RERUN, TEST
 from data.states import OPEN, Status, StepStatus
 from data.tables import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from data.encoding import to_micros
-from data.records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort
 from data.states import Status
 
 _KEYS = {

@@ -7,7 +7,7 @@ import datetime as dt
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 from data.tables import plans
 
 KEPT = 100

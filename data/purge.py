@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from data.encoding import EPOCH, from_micros, to_micros
-from data.records import Hold
+from data.job_records import Hold
 from data.states import Status
 from data.tables import (
     KEPT,

@@ -6,7 +6,7 @@ import json
 import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 AT_ONCE = 200_000
 """Characters that are read in one go, in which no other thread runs: a few milliseconds."""

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from data.records import JsonValue, Problem, RecipeState, Revision
+from data.job_records import JsonValue
+from data.records import Problem, RecipeState, Revision
 from data.tables import objects, recipes, revisions
 
 

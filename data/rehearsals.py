@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 from data.states import Status
 from data.tables import KEPT, LATEST, rehearsals, revisions, versions
 

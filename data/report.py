@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from data.encoding import from_micros, to_micros
+from data.job_records import Error, Hold, Job, JobFilter, Sort, Stopped
 from data.order import Order, Place, order_of, values_of
-from data.records import Error, Hold, Job, JobFilter, Sort, Stopped
 from data.states import Status
 
 ANCHOR_EVERY = 4096

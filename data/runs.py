@@ -20,7 +20,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from data import cancels
 from data.encoding import dump_json, from_micros, to_micros
-from data.records import Error, JsonValue, StepRecord
+from data.job_records import Error, JsonValue
+from data.records import StepRecord
 from data.states import OPEN, Status, StepStatus, sources
 from data.tables import error_columns, revisions, steps, versions
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from data.encoding import dump_json, from_micros, to_micros
-from data.records import Error
+from data.job_records import Error
 
 
 class Moment(TypeDecorator[dt.datetime]):

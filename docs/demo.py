@@ -18,7 +18,7 @@ from core.sandbox.accounts import FIRST_ACCOUNTS
 from core.sandbox.demo import CORRECTION, MISTAKE, staged
 from core.sandbox.leads import FIRST_LEADS
 from core.sandbox.stage import RECIPE
-from data.records import Job
+from data.job_records import Job
 from data.states import ENDED
 from tui.app import JobdeckApp
 from tui.widgets.job_table import JobTable

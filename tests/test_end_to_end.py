@@ -22,7 +22,7 @@ import pytest
 from core.lock import holder
 
 ROOT = Path(__file__).parents[1]
-JOBDECK = [sys.executable, "-c", "from tui.cli import main; main()"]
+JOBDECK = [sys.executable, "-c", "from tui.main import main; main()"]
 SECRET = "an orange umbrella"
 DELIVERIES = 50
 ISSUES = """\

@@ -31,18 +31,15 @@ from textual.widgets import Input
 from core.errors import JobdeckError
 from tui import clipboard, outside, rooms
 from tui.actions import actions, bindings, bound
-from tui.batch_lines import told_batches
 from tui.dialogs import CONFIRM, Choice
 from tui.drawing import Drawn
 from tui.encoding import Encodable
-from tui.facts import notice
 from tui.hangup import when_gone
 from tui.keymap import keymap_file, load
 from tui.keys import OrderedKeys
 from tui.screens.base import DeckScreen
-from tui.screens.help import HelpScreen
 from tui.screens.report import ReportScreen
-from tui.widgets.bars import Said, engine_words
+from tui.widgets.bars import Said, engine_words, notice
 from tui.words import unicode_output
 
 if TYPE_CHECKING:
@@ -194,6 +191,8 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
             if not self._beats:
                 await asyncio.to_thread(rooms.load)
                 self._settle()
+                from tui.batch_lines import told_batches
+
                 if left := told_batches(await asyncio.to_thread(self.automation.batches.all, LEFT)):
                     self.say(left)
             if self._beats % RECIPES_EVERY == 0:
@@ -243,12 +242,16 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
         self._go("errors")
 
     def _go(self, mode: str) -> None:
+        from tui.screens.help import HelpScreen
+
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
         self.switch_mode(mode)
 
     def action_help(self) -> None:
         """Show the keys of what has the focus."""
+        from tui.screens.help import HelpScreen
+
         screen = self.screen
         if isinstance(screen, DeckScreen) and not isinstance(screen, HelpScreen):
             off = {action.id: why for action in actions(screen.WHERE) if (why := screen.blocked(action.id))}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from core.secrecy import masked
 from core.text import safe
-from data.records import Job
+from data.job_records import Job
 from tui.columns import COLUMNS, ESSENTIAL, Column
 from tui.words import mask
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from core.selection import limits_words
 from core.text import safe
-from data.records import Batch, BatchJob
 from data.states import BatchStatus, Status
-from tui.facts import DOT, mark
 from tui.units import count, elapsed, local
-from tui.words import unicode_output
+from tui.words import DOT, mark, unicode_output
+
+if TYPE_CHECKING:
+    from data.records import Batch, BatchJob
 
 BAR = 20
 """Cells of a progress bar."""

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from core.text import safe
-from data.records import Version
 from data.states import OPEN, Status
 from tui.units import local
 from tui.words import WORDS
 
 if TYPE_CHECKING:
     from core.cancels import Cancellation
+    from data.records import Version
 
 NOTHING = "nothing to cancel: it has ended, or was removed"
 

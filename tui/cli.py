@@ -1,8 +1,7 @@
-"""The command `jobdeck`: without a command the terminal UI, else the same core for scripts and shells."""
+"""The command line: without a command the terminal UI, else the same core for scripts and shells."""
 
 from __future__ import annotations
 
-import io
 import sys
 
 import click
@@ -59,12 +58,3 @@ def cli(context: click.Context, reset_view: bool) -> None:
 
 
 cli.params.insert(0, workspace_option())
-
-
-def main() -> None:
-    """Run the command line; ends the process."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A locale that cannot write a character gets its escape, never a traceback.
-            stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="jobdeck")

@@ -9,7 +9,7 @@ import click
 
 from core.errors import UsageError
 from core.selection import Selection
-from data.records import JobFilter
+from data.job_records import JobFilter
 from tui import cli_tables as tables
 from tui import output
 from tui.canceling import cancelable, told

@@ -12,7 +12,8 @@ import click
 
 from core.errors import JobdeckError, UsageError
 from core.text import safe
-from data.records import Accepted, JobFilter, JsonValue, Sort
+from data.job_records import JobFilter, JsonValue, Sort
+from data.records import Accepted
 from tui import cli_batches, cli_cancel, cli_diff, cli_recipes, cli_rerun, cli_setup, output
 from tui import cli_tables as tables
 from tui.cli_audit import audit

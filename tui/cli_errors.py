@@ -8,7 +8,8 @@ import click
 
 from core.errors import UsageError
 from core.text import safe
-from data.records import ErrorGroup, JsonValue
+from data.job_records import JsonValue
+from data.records import ErrorGroup
 from tui.cli_face import WorkspaceCommand, opened, who
 from tui.cli_listing import Listing
 from tui.cli_options import Moment, complete_recipe, output_option

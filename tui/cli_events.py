@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import JobdeckError, Refused
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 # Strings, so that nothing in them counts, and the words and numbers outside of them.
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|(-?[A-Za-z0-9][A-Za-z0-9.+-]*)')

@@ -39,14 +39,17 @@ class Face(click.Group):
         """Run the command; raises click's exceptions only."""
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            raise Misused(str(error)) from error
-        except Refused as error:
-            raise Failed(f"{error} ({error.code})") from error
         except JobdeckError as error:
-            raise Failed(str(error)) from error
+            raise failed(error) from error
         except (KeyboardInterrupt, click.Abort):
             raise click.exceptions.Exit(130) from None
+
+
+def failed(error: JobdeckError) -> Failed:
+    """Return an error as what ends a command: exit status 2 for wrong usage, else 1."""
+    if isinstance(error, UsageError):
+        return Misused(str(error))
+    return Failed(f"{error} ({error.code})" if isinstance(error, Refused) else str(error))
 
 
 def named_workspace(context: click.Context) -> Path | None:

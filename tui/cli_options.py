@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from core.errors import UsageError
 from core.selection import rate
-from data.records import SECOND_COLUMNS, SORT_COLUMNS, JobFilter, Sort
+from data.job_records import SECOND_COLUMNS, SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
 from tui.cli_face import name_recipes, named_workspace
 from tui.moments import moment_of

@@ -10,7 +10,7 @@ import click
 
 from core.errors import UsageError
 from core.text import safe
-from data.records import JsonValue
+from data.job_records import JsonValue
 from data.states import Status
 from tui import cli_tables as tables
 from tui import output

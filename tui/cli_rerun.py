@@ -12,7 +12,8 @@ import click
 from core.errors import Refused, UsageError
 from core.selection import How, Selection
 from core.text import safe
-from data.records import JobFilter, Version
+from data.job_records import JobFilter
+from data.records import Version
 from data.states import ENDED, BatchStatus, Status
 from tui import cli_tables as tables
 from tui import output

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from core.text import safe, safe_block
-from data.records import Accepted, Job, JobDetail, JsonValue, RecipeState, Refusal, Revision, StepRecord, Version
+from data.job_records import Job, JsonValue, Refusal
+from data.records import Accepted, JobDetail, RecipeState, Revision, StepRecord, Version
 from data.states import Status, StepStatus
 from tui import stale
 from tui.canceling import canceled

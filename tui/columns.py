@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from core.secrecy import masked
 from core.text import safe
-from data.records import Job
+from data.job_records import Job
 from tui import kept
 from tui.modes import MARKS, counted, mode_cell
 from tui.units import elapsed

@@ -6,12 +6,12 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from core.secrecy import masked
-from data.records import Job, JsonValue, RecipeState, StepRecord, Version
-from tui import output
-from tui.json_pieces import json_pieces
-from tui.words import mask
+from data.job_records import Job, JsonValue
+
+if TYPE_CHECKING:
+    from data.records import RecipeState, StepRecord, Version
 
 VALUE = "j"
 """The letter of the thing itself, which messages do not repeat: it may be long, or hold a secret."""
@@ -48,10 +48,18 @@ def value(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> Copy:
     """
     if isinstance(thing, str):
         return Copy(VALUE, "text", thing)
+    # Here, for the terminal's start can do without.
+    from tui.json_pieces import json_pieces
+
     return Copy(VALUE, "JSON", "".join(json_pieces(_mapped(thing))))
 
 
 def _mapped(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> JsonValue | Mapping[str, JsonValue]:
+    from core.secrecy import masked
+    from data.records import RecipeState, StepRecord, Version
+    from tui import output
+    from tui.words import mask
+
     match thing:
         case Job():
             return masked(output.job_json(thing), mask())

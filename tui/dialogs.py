@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from core.selection import WHOLE, How, limits_words
 from core.text import safe
-from data.records import Refusal
+from data.job_records import Refusal
 from data.states import Status
 from tui.actions import shown
 from tui.canceling import cancelable

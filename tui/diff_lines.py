@@ -15,7 +15,7 @@ from rich.text import Text
 from core.diff import Diff, Place, StepDiff, own_id, same_error
 from core.json_diff import Change, Differences, Kind
 from core.text import safe
-from data.records import Error, JsonValue
+from data.job_records import Error, JsonValue
 from tui.row_blocks import Block, Rows
 from tui.units import count, local
 from tui.words import WORDS

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from core.text import safe
 from data.records import ErrorGroup
-from tui.facts import DOT
 from tui.units import local
+from tui.words import DOT
 
 HEADING = f"{'jobs':>7} {'versions':>8}  {'first seen':11}  {'last seen':11}  note and message"
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from data.records import Job
+from data.job_records import Job
 from tui.output import JOB_FIELDS, WRITERS, job_json
 
 FOLDER = "exports"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from core.text import safe
-from data.records import Error, JobDetail, Problem, RecipeState, StepRecord, Version
 from data.states import Status, StepStatus
 from tui.canceling import canceled
 from tui.json_lines import Section
@@ -18,12 +17,13 @@ from tui.modes import mode_words
 from tui.stale import newer, outdated
 from tui.steps import child, place_of, what
 from tui.units import count, elapsed, local
-from tui.words import WORDS, unicode_output
+from tui.words import DOT, WORDS, mark
 
 if TYPE_CHECKING:
     from core.coverage import Coverage, Covered
+    from data.job_records import Error
+    from data.records import JobDetail, Problem, RecipeState, StepRecord, Version
 
-DOT = " · "
 FULL = 7
 """Lines of facts where there is room; with fewer, the title, the outcome and the error come first."""
 
@@ -113,13 +113,6 @@ def _not_stored(detail: JobDetail) -> str:
     if job.trigger_expired_at is None:
         return "not stored"
     return removed(job)
-
-
-def mark(status: Status | StepStatus, glyph: bool = True, word: bool = True) -> Text:
-    """Return a status as glyph, word, or both, in its colour."""
-    told = WORDS[status]
-    shown = told.glyph if unicode_output() else told.ascii
-    return Text(" ".join(([shown] if glyph else []) + ([told.word] if word else [])), style=told.style)
 
 
 def sections(detail: JobDetail, step: StepRecord | None, trigger: bool) -> list[Section]:
@@ -231,17 +224,6 @@ def told(state: RecipeState) -> list[Text]:
     if state.warning:
         lines.append(Text(f"warning: {safe(state.warning)}", style="yellow"))
     return lines
-
-
-def notice(states: Iterable[RecipeState]) -> str:
-    """Return one sentence on the recipes whose file is broken, empty where none is."""
-    broken = [state for state in states if state.problems]
-    if not broken:
-        return ""
-    first, problem = broken[0], broken[0].problems[0]
-    keeps = f"r{first.revision} keeps running" if first.revision is not None else "it never ran"
-    others = f" (and {len(broken) - 1} more: 2)" if len(broken) > 1 else ""
-    return f"{problem.file} is broken at {problem.line}:{problem.column} — {keeps}{others}: {problem.message}"
 
 
 def _padded(text: Text, width: int) -> Text:

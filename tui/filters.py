@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from core.text import safe
-from data.records import SECOND_COLUMNS, Job, JobFilter, Sort
+from data.job_records import SECOND_COLUMNS, Job, JobFilter, Sort
 from data.states import Status
 from tui.columns import COLUMNS
 from tui.words import WORDS

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from core.text import safe
 from core.who import actor
-from data.records import Job
+from data.job_records import Job
 from tui.dialogs import CONFIRM, Choice
 from tui.kept import kept, removed
 

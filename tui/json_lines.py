@@ -14,7 +14,7 @@ from rich.cells import chop_cells
 from rich.text import Text
 
 from core.text import safe
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 Path: TypeAlias = tuple[int, ...]
 """Where a value stands: its place among its parent's children, from the section down; in the order of the document."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 PIECE = 65_536
 """Characters that are written in one go."""

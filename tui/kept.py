@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from core.text import safe
-from data.records import Job
+from data.job_records import Job
 from tui.units import local, until
 
 _WITH_REASON = 10

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from data.records import JobDetail, JsonValue
+from data.job_records import JsonValue
+from data.records import JobDetail
 
 AT_ONCE = 500
 """Lists and mappings that are freed in one go."""

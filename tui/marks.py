@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core.selection import Selection
-from data.records import Job, JobFilter
+from data.job_records import Job, JobFilter
 
 
 @dataclass(frozen=True, slots=True)

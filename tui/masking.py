@@ -7,9 +7,9 @@ from dataclasses import replace
 from core.diff import Diff, StepDiff
 from core.json_diff import Change, Differences
 from core.secrecy import masked
-from data.records import JobDetail, JsonValue, StepRecord
-from tui.facts import DOT
-from tui.words import mask
+from data.job_records import JsonValue
+from data.records import JobDetail, StepRecord
+from tui.words import DOT, mask
 
 MASKED = f"{DOT}secrets masked, V shows them"
 REVEALED = f"{DOT}secrets shown until you leave it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.text import safe
-from data.records import Job
+from data.job_records import Job
 
 MARKS = {"original": "=", "failed": "~"}
 """Before the count of versions: at the revision that version 1 ran; only from the failed step."""

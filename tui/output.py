@@ -10,22 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from core.secrecy import masked
-from data.records import (
-    Accepted,
-    Batch,
-    BatchJob,
-    Error,
-    Job,
-    JobDetail,
-    JsonValue,
-    Link,
-    Problem,
-    RecipeState,
-    Refusal,
-    Revision,
-    StepRecord,
-    Version,
-)
+from data.job_records import Error, Job, JsonValue, Refusal
 from data.states import Status
 from tui.words import mask
 
@@ -36,6 +21,18 @@ if TYPE_CHECKING:
     from core.dryrun import DryRun
     from core.reruns import Plan, Rerun
     from core.retention import Purged
+    from data.records import (
+        Accepted,
+        Batch,
+        BatchJob,
+        JobDetail,
+        Link,
+        Problem,
+        RecipeState,
+        Revision,
+        StepRecord,
+        Version,
+    )
 
 Mapped = dict[str, JsonValue]
 

@@ -12,9 +12,9 @@ from rich.text import Text
 from core.text import safe, safe_block
 from data.records import Hour, RecipeState, Revision, Tally
 from data.states import Status
-from tui.facts import DOT, mark, running, told
+from tui.facts import running, told
 from tui.units import count, local
-from tui.words import WORDS, unicode_output
+from tui.words import DOT, WORDS, mark, unicode_output
 
 if TYPE_CHECKING:
     from core.overview import Declared

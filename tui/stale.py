@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from data.records import JobDetail
+from typing import TYPE_CHECKING
+
 from tui.units import local
+
+if TYPE_CHECKING:
+    from data.records import JobDetail
 
 
 def newer(detail: JobDetail) -> list[str]:

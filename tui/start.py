@@ -1,4 +1,4 @@
-"""The start of the terminal: what it does before Textual is loaded, so that the first rows are read meanwhile."""
+"""The start of the terminal: what it looks at before Textual is loaded."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 from core.errors import UsageError
 from core.opening import Opening
-from core.places import find_workspace
 
 
-def run(workspace: Path | None, reset_view: bool = False) -> None:
-    """Open the terminal on a workspace: the one found from the current folder, unless named.
+def run(workspace: Path, reset_view: bool = False) -> None:
+    """Open the terminal on a workspace.
 
     `reset_view`: with the report as it was at first, not as it was left.
     Raises UsageError where no terminal can show it, WorkspaceError, StoreError, and SystemExit after a signal.
@@ -25,10 +24,9 @@ def run(workspace: Path | None, reset_view: bool = False) -> None:
     for name in ("COLUMNS", "LINES"):
         # A shell that exported them has the size of when it started; the terminal itself knows its own.
         os.environ.pop(name, None)
-    with Opening(workspace or find_workspace()) as opening:
-        # Until all is loaded, see JobdeckApp: a collection would hold up the start, and then the event loop.
-        gc.disable()
-        # Here, while the other process reads: it takes as long as that.
+    # Until all is loaded, see JobdeckApp: a collection would hold up the start, and then the event loop.
+    gc.disable()
+    with Opening(workspace) as opening:
         from tui import views
         from tui.app import JobdeckApp
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from data.records import JsonValue, Link, StepRecord
 from data.states import StepStatus
+
+if TYPE_CHECKING:
+    from data.job_records import JsonValue
+    from data.records import Link, StepRecord
 
 _TURN = re.compile(r"\[(\d+)\]\.")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data.records import SECOND_COLUMNS, SORT_COLUMNS, JobFilter, Sort
+from data.job_records import SECOND_COLUMNS, SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
 from tui.arrangement import Arrangement
 from tui.moments import is_span, moment_of

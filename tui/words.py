@@ -7,8 +7,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rich.text import Text
+
 from data.states import Status, StepStatus
 from tui.surroundings import accessible, console
+
+DOT = " · "
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +92,10 @@ def encodable(text: str) -> str:
 
     encoding = _encoding()
     return "".join(one if one.encode(encoding, "ignore") else "?" * cell_len(one) for one in text)
+
+
+def mark(status: Status | StepStatus, glyph: bool = True, word: bool = True) -> Text:
+    """Return a status as glyph, word, or both, in its colour."""
+    told = WORDS[status]
+    shown = told.glyph if unicode_output() else told.ascii
+    return Text(" ".join(([shown] if glyph else []) + ([told.word] if word else [])), style=told.style)

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from core.connectors.declare import Action, Call, Connector, Effect, Inputs
 from core.connectors.paths import PathText, located, reason
 from core.errors import AnswerLost, StepError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 OUTPUT_LIMIT = 10 * 1024 * 1024  # bytes of standard output
 ERROR_END = 2000  # bytes of standard error that an error quotes

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from core.errors import AnswerLost, StepError, StepTimeout
 from core.wording import unknown
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 TIMEOUT = 60.0  # seconds for a statement, where the step says nothing
 CONNECT_TIMEOUT = 10  # seconds

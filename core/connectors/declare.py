@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 
 class Inputs(BaseModel):

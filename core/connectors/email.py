@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from core.connectors import servers
 from core.connectors.declare import Action, Call, Connection, Connector, Effect, Inputs
 from core.errors import AnswerLost, StepError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 TIMEOUT = 60.0  # seconds, where the step says nothing: servers look into a message before they take it
 GOODBYE = 2.0  # seconds that the server gets for its farewell

@@ -24,7 +24,7 @@ from core.connectors.declare import Action, Call, Connector, Effect, Found, Inpu
 from core.connectors.paths import PathText, located, reason
 from core.errors import AnswerLost, StepError
 from core.settings import Duration
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 LIMIT = 32 * 1024 * 1024  # bytes of a file whose content becomes data
 Parse: TypeAlias = Literal["json", "csv", "text", "bytes"]

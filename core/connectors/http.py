@@ -14,7 +14,7 @@ from core.connectors import http_watch, servers
 from core.connectors.declare import Action, Call, Connection, Connector, Effect, Inputs
 from core.connectors.servers import Scalar, ServerUrl
 from core.errors import StepError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.wire import Answer, Client

@@ -15,7 +15,7 @@ from core.connectors.servers import Scalar
 from core.connectors.values import moment, to_text
 from core.errors import StepError
 from core.wording import listed
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     import httpx

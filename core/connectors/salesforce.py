@@ -16,7 +16,7 @@ from core.connectors.declare import Action, Call, Connection, Connector, Effect,
 from core.connectors.salesforce_auth import Settings
 from core.connectors.salesforce_watch import TRIGGERS
 from core.errors import AnswerLost, StepError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.salesforce_client import Org

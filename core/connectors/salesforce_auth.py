@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from core.connectors import servers
 from core.errors import AnswerLost, StepError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.wire import Answer, Client, Patience

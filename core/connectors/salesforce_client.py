@@ -18,7 +18,7 @@ from core.connectors.declare import Call, Watch
 from core.connectors.salesforce_auth import Settings, Signing
 from core.errors import AnswerLost, StepError
 from core.wording import unknown
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors import wire

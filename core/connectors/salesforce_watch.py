@@ -19,7 +19,7 @@ from pydantic import Field
 from core.connectors import salesforce_soql as soql
 from core.connectors.declare import Feed, Found, Inputs, Page, Trigger, Watch
 from core.connectors.salesforce_client import Batch, Org, Patience
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 OVERLAP = dt.timedelta(minutes=10)
 BATCH = 1000  # records in one answer: 10 KiB for each fit into the largest that is read

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.wire import Answer, Client

@@ -26,7 +26,7 @@ from core.connectors.declare import (
 from core.connectors.values import from_text, moment, reads, to_json, to_text, without_colons
 from core.errors import StepError
 from core.wording import unknown
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 _DURATION = TypeAdapter(dt.timedelta)
 

@@ -18,7 +18,7 @@ from core.connectors import servers
 from core.connectors.declare import Action, Call, Connection, Connector, Effect, Inputs
 from core.connectors.servers import ServerUrl
 from core.errors import AnswerLost, StepError
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 if TYPE_CHECKING:
     from core.connectors.wire import Answer, Client

@@ -17,7 +17,7 @@ from core.expressions import compile_template
 from core.parsing.nodes import Mapping, Node, Problems, Scalar, follow, kind, leaves, plain
 from core.parsing.terms import is_template
 from core.wording import Complaint, complaints, shown, unknown
-from data.records import JsonValue
+from data.job_records import JsonValue
 
 _AS_TEXT = compile_template("{{ value }}")
 

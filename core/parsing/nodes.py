@@ -15,7 +15,8 @@ from ruamel.yaml.reader import ReaderError
 
 from core.errors import RecipeProblems
 from core.wording import shown
-from data.records import JsonValue, Problem
+from data.job_records import JsonValue
+from data.records import Problem
 
 MAX_BYTES = 1024 * 1024
 MAX_VALUES = 50_000

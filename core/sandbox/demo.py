@@ -24,7 +24,7 @@ from core.sandbox.accounts import FIRST_ACCOUNTS, correct_all
 from core.sandbox.leads import FIRST_LEADS, correct_leads
 from core.sandbox.stage import CRM, LEADS, LEADS_RECIPE, READY, RECIPE
 from core.who import actor
-from data.records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort
 from data.states import ENDED, Status
 
 MISTAKE = 'domains: ["{{ trigger.Website }}"]'

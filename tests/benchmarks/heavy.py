@@ -78,7 +78,7 @@ def prepare(workspace: Path) -> list[str]:
 
 
 def _run_engine(workspace: Path) -> None:
-    argv = [sys.executable, "-c", "from tui.cli import main; main()", "-w", str(workspace), "engine", "--until-idle"]
+    argv = [sys.executable, "-c", "from tui.main import main; main()", "-w", str(workspace), "engine", "--until-idle"]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, timeout=600)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 # Run as a file, only its own folder would be looked through.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.report import Report, Store
 from data.snapshots import Snapshots
 from data.states import Status

@@ -20,7 +20,8 @@ from core.automation import Automation
 from core.reruns import Rerun, Selection
 from core.runner import Engine
 from data.database import Database, sqlite_url
-from data.records import JobDetail, JobFilter, Sort, StepRecord
+from data.job_records import JobFilter, Sort
+from data.records import JobDetail, StepRecord
 from data.states import Status
 
 DEADLINE_S = 30.0

@@ -9,7 +9,7 @@ import pytest
 from core.batches import Pause, Release, judged
 from core.errors import NotFound, Refused, UsageError
 from core.selection import How, Selection, rate, rate_words
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.states import BatchStatus, Status
 
 BAD = 'steps: [{id: read, action: files.read, with: {path: "{{ trigger.name }}"}}]'

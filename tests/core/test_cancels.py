@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from core.selection import Selection
-from data.records import JobFilter
+from data.job_records import JobFilter
 from data.states import Status, StepStatus
 
 READ = """

@@ -25,11 +25,11 @@ from core.sandbox.accounts import FIRST_ACCOUNTS, Accounts, correct_all
 from core.sandbox.demo import CORRECTION, MISTAKE, staged
 from core.sandbox.leads import FIRST_LEADS, Leads, correct_leads
 from core.sandbox.stage import CRM, DESK, LEADS, LEADS_RECIPE, RECIPE
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.states import Status
 
 ROOT = Path(__file__).parents[2]
-DEMO = [sys.executable, "-c", "from tui.cli import main; main()", "demo", "--no-ui"]
+DEMO = [sys.executable, "-c", "from tui.main import main; main()", "demo", "--no-ui"]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -13,7 +13,8 @@ from core.errors import NotFound
 from core.reruns import Selection
 from data import failures
 from data.database import Database, sqlite_url
-from data.records import ErrorGroup, JobFilter, Sort
+from data.job_records import JobFilter, Sort
+from data.records import ErrorGroup
 from data.states import Status
 from tests.benchmarks.generate import fill
 

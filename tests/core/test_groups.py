@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.groups import error_group, same_message
-from data.records import Error
+from data.job_records import Error
 from data.states import Status
 
 VARYING = [

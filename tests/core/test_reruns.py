@@ -13,7 +13,7 @@ from core.errors import NotFound, Refused
 from core.reruns import Repeat, RevisionChange, Selection
 from data.database import Database, sqlite_url
 from data.encoding import to_micros
-from data.records import SORT_COLUMNS, JobFilter, Sort
+from data.job_records import SORT_COLUMNS, JobFilter, Sort
 from data.states import Status
 from data.tables import payloads, versions
 

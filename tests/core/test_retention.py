@@ -19,7 +19,7 @@ from core.reruns import Selection
 from core.retention import Purging, expires_at, rules_of, written
 from core.settings import Settings
 from data.database import Database, sqlite_url
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.states import Status
 from data.tables import audit, holds, versions
 from data.writer import Writer

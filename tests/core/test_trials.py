@@ -12,7 +12,7 @@ from core.connectors.registry import registry
 from core.errors import NotFound, RecipeProblems, Refused, UsageError
 from core.lock import holder
 from data.database import Database, sqlite_url
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.states import Status, StepStatus
 
 APPEND = 'action: files.append, with: {path: log, text: "{{ trigger.name }}\\n"}'

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from data.database import Database, sqlite_url
 from data.errors import StoreError
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.report import Report
 from data.snapshots import SCHEMA
 from data.tables import metadata

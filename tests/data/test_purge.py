@@ -17,8 +17,8 @@ from sqlalchemy import event
 
 from data import purge, rehearsals
 from data.database import Database, sqlite_url
+from data.job_records import Hold
 from data.purge import START, Batch, Due
-from data.records import Hold
 from data.states import ENDED, Status
 from tests.benchmarks.generate import RECIPES, fill
 

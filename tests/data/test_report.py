@@ -15,7 +15,7 @@ import pytest
 
 import data.report
 from data.database import Database, sqlite_url
-from data.records import SECOND_COLUMNS, SORT_COLUMNS, Job, JobFilter, Sort, Stopped
+from data.job_records import SECOND_COLUMNS, SORT_COLUMNS, Job, JobFilter, Sort, Stopped
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill

@@ -26,7 +26,7 @@ from world import wait_until
 
 from core.automation import Automation
 from core.reruns import Selection
-from data.records import JobFilter
+from data.job_records import JobFilter
 from data.states import BatchStatus, Status
 
 KEYS = 40
@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from core.automation import Automation
 from core.reruns import Selection
-from data.records import JobFilter
+from data.job_records import JobFilter
 with Automation(Path(sys.argv[1])) as automation:
     automation.rerun(Selection(filter=JobFilter()), by="harness", note="after the outage")
 """

@@ -35,7 +35,8 @@ from core.connectors.registry import actions
 from core.reruns import Selection
 from core.runner import Engine
 from data.database import Database
-from data.records import JobDetail, JobFilter, Sort, StepRecord
+from data.job_records import JobFilter, Sort
+from data.records import JobDetail, StepRecord
 from data.states import Status, StepStatus
 
 DIED = 9

@@ -19,7 +19,7 @@ from processes import ROOT, EngineProcess, run_until_idle
 from world import World, wait_until
 
 from core.automation import Automation
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.states import Status
 
 CRASH_POINTS = Path(__file__).parent / "crash_points.py"

@@ -16,7 +16,8 @@ from stub_batches import paused_and_done
 from core.automation import EngineState
 from core.errors import StoreError
 from core.reruns import WHOLE, How, Plan, Repeat, RevisionChange, Selection
-from data.records import Act, Error, ErrorGroup, ErrorNote, JobFilter, Refusal, Sort, Stopped
+from data.job_records import Error, JobFilter, Refusal, Sort, Stopped
+from data.records import Act, ErrorGroup, ErrorNote
 from data.report import Report
 from data.states import Status, StepStatus
 from tui import views

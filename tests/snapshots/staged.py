@@ -31,15 +31,15 @@ from core.automation import EngineState
 from core.reruns import Selection
 from core.settings import Settings
 from data.database import Database
-from data.records import Act, JobFilter, Sort
+from data.job_records import JobFilter, Sort
+from data.records import Act
 from data.report import Report
 from data.states import Status
 from tui import batch_lines, columns, exports, kept, moments, recipe_lines, units
-from tui.facts import notice
 from tui.screens import base, report
 from tui.screens.base import DeckScreen
 from tui.seams import pieces
-from tui.widgets.bars import Said
+from tui.widgets.bars import Said, notice
 
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
 NORMAL, LARGE, TINY = (80, 24), (120, 40), (40, 10)

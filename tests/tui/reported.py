@@ -16,7 +16,8 @@ from core.reruns import Plan, Rerun, Selection
 from core.selection import WHOLE, How
 from core.settings import Settings
 from data.database import Database, sqlite_url
-from data.records import Job, JobFilter, RecipeState, Refusal, Sort
+from data.job_records import Job, JobFilter, Refusal, Sort
+from data.records import RecipeState
 from data.report import Report
 from data.states import Status
 from tui.app import JobdeckApp

@@ -19,19 +19,15 @@ from core.errors import NotFound, Refused
 from core.overview import Declared, RecipeChange
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
 from core.textdiff import unified
+from data.job_records import Error, Job, JobFilter, Refusal, Sort
 from data.records import (
-    Error,
     ErrorGroup,
     Hour,
-    Job,
     JobDetail,
-    JobFilter,
     Link,
     Problem,
     RecipeState,
-    Refusal,
     Revision,
-    Sort,
     StepRecord,
     Tally,
     Version,

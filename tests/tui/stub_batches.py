@@ -7,7 +7,8 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-from data.records import Batch, BatchCounts, BatchJob, Error, Refusal
+from data.job_records import Error, Refusal
+from data.records import Batch, BatchCounts, BatchJob
 from data.states import BatchStatus, Status
 
 ASKED = dt.datetime(2026, 5, 4, 10, 11, 12, tzinfo=dt.UTC)

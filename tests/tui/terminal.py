@@ -202,5 +202,6 @@ def jobdeck(
     arguments: Sequence[str] = (), **environment: str,
 ) -> Terminal:
     """Return the terminal UI, opened on a workspace."""
-    argv = [sys.executable, "-c", "from tui.cli import main; main()", "-w", str(workspace), *arguments]
+    argv = [sys.executable, "-c", "from tui.main import main; main()", *arguments]
+    environment["JOBDECK_WORKSPACE"] = str(workspace)
     return Terminal(argv, columns=columns, lines=lines, environment=environment, link=link, answers=answers)

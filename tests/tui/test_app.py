@@ -24,7 +24,7 @@ from textual.widgets import Input
 
 from core.errors import UsageError
 from core.reruns import Plan, Repeat, RevisionChange, Selection
-from data.records import Refusal
+from data.job_records import Refusal
 from data.states import Status
 from tui import app as app_module
 from tui import start
@@ -311,9 +311,9 @@ def test_a_plan_tells_who_runs_who_not_and_why_and_what_happens_again() -> None:
 # The terminal
 
 
-def test_without_a_terminal_it_points_to_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_it_points_to_the_command_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="jobdeck jobs"):
-        start.run(None)
+        start.run(tmp_path)
 
 
 RUN = """

@@ -14,7 +14,7 @@ from piloted import Seen, in_app
 
 from core.automation import Automation
 from core.selection import Selection
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from data.states import Status
 from tui.app import JobdeckApp
 from tui.cli import cli

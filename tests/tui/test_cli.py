@@ -19,19 +19,8 @@ import tui.cli
 import tui.cli_face
 from core.errors import NotFound, Refused, StoreError, WorkspaceError
 from core.reruns import WHOLE, How, Plan, Repeat, Rerun, RevisionChange, Selection
-from data.records import (
-    Accepted,
-    Error,
-    Job,
-    JobDetail,
-    JobFilter,
-    Problem,
-    RecipeState,
-    Refusal,
-    Revision,
-    Sort,
-    Version,
-)
+from data.job_records import Error, Job, JobFilter, Refusal, Sort
+from data.records import Accepted, JobDetail, Problem, RecipeState, Revision, Version
 from data.states import Status
 
 NOON = dt.datetime(2026, 7, 30, 12, tzinfo=dt.UTC)

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from tui.cli_options import SortColumn, filter_options
 from tui.moments import is_span, moment_of
 

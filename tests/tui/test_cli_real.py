@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from tui.cli import cli
 
 ROOT = Path(__file__).parents[2]
-JOBDECK = [sys.executable, "-c", "from tui.cli import main; main()"]
+JOBDECK = [sys.executable, "-c", "from tui.main import main; main()"]
 SYNC = """\
 trigger:
   manual.event: {}

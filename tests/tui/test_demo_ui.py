@@ -12,7 +12,7 @@ from terminal import Terminal
 from core.lock import holder
 from core.sandbox.demo import CORRECTION, MISTAKE
 
-DEMO = [sys.executable, "-c", "from tui.cli import main; main()", "demo"]
+DEMO = [sys.executable, "-c", "from tui.main import main; main()", "demo"]
 
 
 def gone(pid: int, seconds: float = 15.0) -> bool:

@@ -14,7 +14,8 @@ import pytest
 from piloted import Seen, in_app, running
 from stub_automation import BEGAN, FAILED_STEPS, StubAutomation, step
 
-from data.records import Error, JobDetail, Link, Refusal
+from data.job_records import Error, Refusal
+from data.records import JobDetail, Link
 from data.states import Status, StepStatus
 from tui import clipboard, outside
 from tui.screens.detail import DetailScreen

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.diff import Diff, Place, Side, compare
-from data.records import Error, Revision, StepRecord
+from data.job_records import Error
+from data.records import Revision, StepRecord
 from data.states import Status, StepStatus
 from tui.diff_lines import MANY, DiffLines, lines, row_text, shown
 

@@ -11,7 +11,7 @@ from piloted import in_app, running
 from stub_automation import StubAutomation
 
 from core.automation import Automation
-from data.records import JobFilter
+from data.job_records import JobFilter
 from tests.benchmarks.generate import make
 from tui.screens.errors import ErrorsScreen
 from tui.screens.report import ReportScreen

@@ -14,7 +14,8 @@ from piloted import in_app, running
 from stub_automation import BEGAN, StubAutomation
 
 from core.runner import Engine
-from data.records import Hold, Job, JobDetail
+from data.job_records import Hold, Job
+from data.records import JobDetail
 from tui import kept
 from tui.cli import cli
 from tui.columns import COLUMNS, place

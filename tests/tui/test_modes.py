@@ -12,7 +12,7 @@ from reported import Stub, change
 from reported import running as reported
 from stub_automation import StubAutomation
 
-from data.records import Job
+from data.job_records import Job
 from data.states import Status
 from tests.benchmarks.generate import fill
 from tui import cli_tables

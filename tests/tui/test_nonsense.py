@@ -16,7 +16,7 @@ from terminal import Terminal, jobdeck
 from core.automation import Automation
 from core.runner import Engine
 from core.selection import Selection
-from data.records import JobFilter, Sort
+from data.job_records import JobFilter, Sort
 from tui import views
 from tui.views import View
 

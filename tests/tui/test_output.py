@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.records import Accepted, Error, Job, JobDetail, Problem, RecipeState, Refusal, Revision, StepRecord, Version
+from data.job_records import Error, Job, Refusal
+from data.records import Accepted, JobDetail, Problem, RecipeState, Revision, StepRecord, Version
 from data.states import Status, StepStatus
 from tui import cli_tables as tables
 from tui import output

@@ -18,7 +18,7 @@ from terminal import Terminal, jobdeck
 from textual import events
 
 from core.reruns import Rerun, Selection
-from data.records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill

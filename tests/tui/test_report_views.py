@@ -19,7 +19,7 @@ from reported import FAILED, JOBS, Shown, Stub, change, new_jobs, order, running
 from terminal import jobdeck
 
 from core.errors import StoreError
-from data.records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill

@@ -14,20 +14,21 @@ from core.automation import Automation
 from core.errors import StoreError, WorkspaceError
 from core.opening import Opening
 from data.database import Database, sqlite_url
-from data.records import JobFilter, Sort, Stopped
+from data.job_records import JobFilter, Sort, Stopped
 from tests.benchmarks.generate import make
 
 JOBS = 300
 NOT_FOR_A_ROW = {
-    "alembic", "core.automation", "core.parse", "core.settings", "httpx", "jinja2", "pydantic", "ruamel", "smtplib",
-    "sqlalchemy", "starlette", "tui.screens.detail", "tui.screens.diff", "tui.screens.recipes", "uvicorn",
+    "alembic", "click", "core.automation", "core.parse", "core.settings", "data.records", "httpx", "jinja2", "pydantic",
+    "ruamel", "smtplib", "sqlalchemy", "starlette", "tui.screens.detail", "tui.screens.diff", "tui.screens.help",
+    "tui.screens.recipes", "uvicorn",
 }  # fmt: skip
 NOTED = """
 import sys
 from pathlib import Path
 import core.opening
 core.opening.PAINT_S = 600.0
-from tui.cli import main
+from tui.main import main
 from tui.widgets.job_table import JobTable
 noted = Path(sys.argv.pop(1))
 moved = JobTable.moved
@@ -48,7 +49,8 @@ def workspace(tmp_path: Path) -> Path:
 
 def test_the_first_row_waits_for_nothing_that_it_does_not_need(workspace: Path, tmp_path: Path) -> None:
     noted = tmp_path / "modules"
-    with Terminal([sys.executable, "-c", NOTED, str(noted), "-w", str(workspace)]) as terminal:
+    environment = {"JOBDECK_WORKSPACE": str(workspace)}
+    with Terminal([sys.executable, "-c", NOTED, str(noted)], environment=environment) as terminal:
         terminal.wait_for(f"{JOBS} ")
         loaded = set(noted.read_text().split("\n"))
         assert loaded & NOT_FOR_A_ROW == set()

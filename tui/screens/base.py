@@ -17,11 +17,9 @@ from textual.widget import Widget
 from core.errors import JobdeckError, Refused, UsageError
 from core.selection import WHOLE, How, Selection
 from core.who import actor
-from data.records import RecipeState, Refusal
 from tui import copying
 from tui.actions import Action, actions, bindings
 from tui.canceling import NOTHING, cancel_told, cancelable
-from tui.copying import Copy
 from tui.deck import Deck
 from tui.dialogs import (
     CONFIRM,
@@ -34,13 +32,15 @@ from tui.dialogs import (
     plan_choices,
     plan_panel,
 )
-from tui.facts import notice
 from tui.units import count
-from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said
+from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said, notice
 
 if TYPE_CHECKING:
     from core.cancels import Cancellation
     from core.reruns import Rerun
+    from data.job_records import Refusal
+    from data.records import RecipeState
+    from tui.copying import Copy
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from core.text import safe_block
 from core.who import actor
-from data.records import JobDetail, JsonValue, StepRecord
+from data.job_records import JsonValue
+from data.records import JobDetail, StepRecord
 from tui import copying
 from tui.copying import Copy
 from tui.detail_panels import reveal_panel

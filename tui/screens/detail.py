@@ -13,7 +13,8 @@ from textual.widget import Widget
 from core.errors import NotFound
 from core.selection import Selection
 from core.who import actor
-from data.records import Job, StepRecord, Version
+from data.job_records import Job
+from data.records import StepRecord, Version
 from data.states import ENDED, StepStatus
 from tui.actions import bindings
 from tui.canceling import not_cancelable

@@ -9,7 +9,8 @@ from textual.widget import Widget
 
 from core.selection import Selection
 from core.who import actor
-from data.records import ErrorGroup, JobFilter, Sort
+from data.job_records import JobFilter, Sort
+from data.records import ErrorGroup
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy

@@ -10,7 +10,8 @@ from textual.widget import Widget
 from core.errors import NotFound
 from core.selection import Selection
 from core.text import safe
-from data.records import Job, Version
+from data.job_records import Job
+from data.records import Version
 from tui import copying
 from tui.actions import bindings
 from tui.copying import Copy

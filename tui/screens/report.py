@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from core.selection import Selection
 from core.text import safe
-from data.records import SORT_COLUMNS, Job, JobFilter
+from data.job_records import SORT_COLUMNS, Job, JobFilter
 from data.states import Status
 from tui import copying
 from tui.actions import bindings
@@ -26,7 +26,6 @@ from tui.copying import Copy
 from tui.dialogs import Choice
 from tui.filters import EXCLUDE, FAILED, SAME, command, described, excluded, ordered, same
 from tui.holding import hold_or_release, not_to_hold
-from tui.screens.columns import ColumnsScreen
 from tui.screens.report_files import ReportFiles
 from tui.units import count
 from tui.widgets.bars import Bar
@@ -318,6 +317,8 @@ class ReportScreen(ReportFiles):
 
     def action_columns(self) -> None:
         """Choose and order the columns."""
+        from tui.screens.columns import ColumnsScreen
+
         table = self.table
         self.app.push_screen(ColumnsScreen(table.columns, table.arrangement, table.choose_columns))
 

@@ -15,20 +15,19 @@ from rich.text import Text
 
 from core.errors import JobdeckError
 from core.text import safe
-from data.records import JobFilter, Sort
-from tui import exports, views
+from data.job_records import JobFilter, Sort
+from tui import views
 from tui.asking import Prompt
 from tui.dialogs import CONFIRM, Choice
-from tui.exports import Abandoned, Export
 from tui.filters import described
 from tui.moments import is_span, moment_of
 from tui.screens.base import DeckScreen
-from tui.screens.views import ViewsScreen
 from tui.units import count
 from tui.views import View
 from tui.widgets.bars import Said
 
 if TYPE_CHECKING:
+    from tui.exports import Export
     from tui.widgets.job_table import JobTable
 
 LEAVE_AFTER = 1.0
@@ -121,6 +120,8 @@ class ReportFiles(DeckScreen):
 
     def action_saved_views(self) -> None:
         """Show the saved views."""
+        from tui.screens.views import ViewsScreen
+
         self.app.push_screen(ViewsScreen(self.view(), self._show_view))
 
     def _show_view(self, view: View) -> None:
@@ -171,6 +172,8 @@ class ReportFiles(DeckScreen):
         if self._export is not None:
             self.act(self._stop_export(self._export), group="export")
             return
+        from tui import exports
+
         table = self.table
         if not table.marks and table.total == 0:
             self.deck.say("there is no job to write; Esc shows all again")
@@ -189,6 +192,8 @@ class ReportFiles(DeckScreen):
     async def _ask_export(
         self, filter: JobFilter, prompt: Prompt, question: str, answer: asyncio.Future[str | None]
     ) -> None:
+        from tui import exports
+
         while text := await answer:
             try:
                 path = exports.path_of(text, self.deck.automation.workspace)
@@ -201,7 +206,7 @@ class ReportFiles(DeckScreen):
                 answer = prompt.ask(question, text)
                 continue
             if self._export is None:
-                self._export = Export(path, partial(self._told_from_thread, asyncio.get_running_loop()))
+                self._export = exports.Export(path, partial(self._told_from_thread, asyncio.get_running_loop()))
                 # In a group of its own, so that the question whether to stop it can be asked meanwhile.
                 self.act(self._write(self._export, filter, self.table.sort), group="writing")
             return
@@ -217,6 +222,8 @@ class ReportFiles(DeckScreen):
             self.deck.said = Said(f"writing {export.path.name}: {written:,}{of}; w stops it")
 
     async def _write(self, export: Export, filter: JobFilter, sort: Sort) -> None:
+        from tui.exports import Abandoned
+
         automation, began = self.deck.automation, time.monotonic()
         self._export_total = None
         self.act(self._count_export(filter), group="counting")

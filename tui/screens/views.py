@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from core.text import safe
-from data.records import Sort, Stopped
+from data.job_records import Sort, Stopped
 from tui import views
 from tui.actions import bindings
 from tui.asking import Prompt

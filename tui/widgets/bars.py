@@ -17,6 +17,7 @@ from tui.wrapping import rows
 
 if TYPE_CHECKING:
     from core.automation import EngineState
+    from data.records import RecipeState
 
 NARROW = 60
 """Columns below which the header says the engine's state in two words."""
@@ -115,6 +116,17 @@ def engine_words(engine: EngineState | None, narrow: bool = False) -> str:
         return "engine on"
     parts = ["engine running", f"pid {engine.pid}" if engine.pid else "", engine.listen or ""]
     return " · ".join(safe(part, 40) for part in parts if part)
+
+
+def notice(states: Iterable[RecipeState]) -> str:
+    """Return one sentence on the recipes whose file is broken, empty where none is."""
+    broken = [state for state in states if state.problems]
+    if not broken:
+        return ""
+    first, problem = broken[0], broken[0].problems[0]
+    keeps = f"r{first.revision} keeps running" if first.revision is not None else "it never ran"
+    others = f" (and {len(broken) - 1} more: 2)" if len(broken) > 1 else ""
+    return f"{problem.file} is broken at {problem.line}:{problem.column} — {keeps}{others}: {problem.message}"
 
 
 def header(place: str, engine: EngineState | None, notice: str, width: int) -> Text:

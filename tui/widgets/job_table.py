@@ -13,7 +13,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from core.text import safe
-from data.records import SECOND_COLUMNS, Job, JobFilter, Sort
+from data.job_records import SECOND_COLUMNS, Job, JobFilter, Sort
 from tui.actions import bindings
 from tui.arrangement import Arrangement, arranged, columns_with, own_names, visible
 from tui.columns import Column, Placed, cell, fit, place

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
-from data.records import JsonValue
+from data.job_records import JsonValue
 from tui.actions import bindings
 from tui.copying import place
 from tui.json_lines import FOUND, JsonLines, Kind, Path, Section, row_text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from data.records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort
 from tui.filters import both
 from tui.marks import Marks, shows
 from tui.widgets.moving import MovingRows

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from core.errors import JobdeckError
-from data.records import Job, JobFilter, Sort, Stopped
+from data.job_records import Job, JobFilter, Sort, Stopped
 from tui.widgets.window import UNPLACED, Window, running
 
 if TYPE_CHECKING:

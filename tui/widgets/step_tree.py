@@ -12,13 +12,12 @@ from core.text import safe
 from data.records import JobDetail, StepRecord
 from data.states import StepStatus
 from tui.actions import bindings
-from tui.facts import mark
 from tui.stale import newer, older
 from tui.steps import place_of, told, what
 from tui.timing import CELLS, LEAST, Span
 from tui.units import elapsed
 from tui.widgets.lines import BAR, LineList
-from tui.words import WORDS
+from tui.words import WORDS, mark
 
 TRIGGER = "trigger"
 """The key of the line that stands for the trigger event."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from data.records import Job
+from data.job_records import Job
 
 if TYPE_CHECKING:
     from core.automation import Report
