@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import JobdeckError
 from core.places import store_file
 from data.job_records import Job, JobFilter, Sort
-from data.report import Report
+from data.report import Report, Store
 from data.snapshots import SCHEMA, Snapshots
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Opening:
         self.failed: Callable[[], object] = lambda: None
         """Called when it cannot, in the thread that found out."""
         self._early: Snapshots | None = None
+        self._ahead: _Ahead | None = None
         self._read = threading.Event()
         self._lock = threading.Lock()
         self._automation: Automation | None = None
@@ -59,9 +61,16 @@ class Opening:
 
     def report(self, filter: JobFilter, sort: Sort) -> Report:
         """Return a report to be read by position, for the terminal."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and (ahead.filter, ahead.sort) == (filter, sort):
+            return ahead
         if self._automation is not None:
             return self._automation.report(filter, sort)
         return Report(self, filter, sort, self._told)
+
+    def read_ahead(self, filter: JobFilter, sort: Sort, count: int) -> None:
+        """Begin to read the first rows of the report that will be asked for first: at most `count`."""
+        self._ahead = _Ahead(self, filter, sort, self._told, count)
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -118,3 +127,25 @@ class Opening:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.opened(), name)
+
+
+class _Ahead(Report):
+    """A report whose first rows are read before it is asked for them.
+
+    Then it would wait for Python's lock at every row, while the event loop has the first screen to lay out.
+    """
+
+    def __init__(
+        self, store: Store, filter: JobFilter, sort: Sort, complete: Callable[[list[Job]], list[Job]], count: int
+    ) -> None:
+        """Read at most `count` rows."""
+        super().__init__(store, filter, sort, complete)
+        self._count = count
+        self._first: Future[list[Job]] | None = ThreadPoolExecutor(1).submit(super().rows, 0, count)
+
+    def rows(self, start: int, count: int) -> list[Job]:
+        """See `Report`."""
+        first, self._first = self._first, None
+        if first is None or start or count > self._count:
+            return super().rows(start, count)
+        return first.result()[:count]

@@ -127,6 +127,13 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     # What it draws
 
+    def action_command_palette(self) -> None:
+        """Find an action by its name."""
+        from tui.palette import Palette
+
+        if not Palette.is_open(self):
+            self.push_screen(Palette())
+
     def on_command_palette_opened(self) -> None:
         """Keep the palette's cursor from blinking: idle, nothing is written."""
         self.screen.query_one(Input).cursor_blink = False

@@ -57,6 +57,8 @@ class ConfirmPanel(Widget, can_focus=True):
     Keys that were pressed before the panel was on the terminal do nothing.
     """
 
+    DEFAULT_CSS = "ConfirmPanel { width: 100%; height: auto; }"
+
     def __init__(self, lines: Iterable[Text], choices: Sequence[Choice], answer: Future[str | None]) -> None:
         super().__init__()
         self._lines = list(lines)

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tui.actions import Action, shown
 from tui.screens.base import DeckScreen
+
+
+class Palette(CommandPalette):
+    """The palette in the terminal's own colours."""
+
+    DEFAULT_CSS = """
+    SearchIcon { display: none; }
+    CommandPalette #--input, CommandPalette CommandInput, CommandPalette CommandList {
+      border: none; scrollbar-size: 0 0;
+    }
+    CommandPalette CommandList > .option-list--option-highlighted,
+    CommandPalette CommandList:ansi > .option-list--option-highlighted {
+      color: ansi_default; background: ansi_default; text-style: reverse;
+    }
+    """
+    SCOPED_CSS = False
 
 
 class ActionProvider(Provider):

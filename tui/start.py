@@ -28,10 +28,14 @@ def run(workspace: Path, reset_view: bool = False) -> None:
     gc.disable()
     with Opening(workspace) as opening:
         from tui import views
-        from tui.app import JobdeckApp
 
         if reset_view:
             views.forget(opening.workspace)
+        left = views.glanced(opening.workspace)
+        opening.read_ahead(left.filter, left.sort, os.get_terminal_size(sys.__stdin__.fileno()).lines)
+        # Here, while the rows are read: it takes longer than that.
+        from tui.app import JobdeckApp
+
         app = JobdeckApp(opening)
         opening.failed = app.exit
         # The terminal's own way of marking text stays; every movement reported would burden a slow line.

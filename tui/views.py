@@ -48,6 +48,14 @@ def load(workspace: Path) -> tuple[View, int | None, str]:
         return View(), None, _damaged(workspace, LEFT, error)
 
 
+def glanced(workspace: Path) -> View:
+    """Return the view that was left, for who needs no more than a guess at it: where it cannot be read, a new one."""
+    try:
+        return view_of(_read(workspace / LEFT).get("view", {}))
+    except (OSError, ValueError):
+        return View()
+
+
 def leave(workspace: Path, view: View, job: int | None) -> None:
     """Remember the view and the cursor's job; raises OSError."""
     _write(workspace / LEFT, {"view": view_json(view), "job": job})

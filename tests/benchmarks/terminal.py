@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tui"))
 
@@ -35,7 +36,7 @@ LINKS = (
     ("50 kB/s, 250 ms", Link(50_000, 0.125), 1.0),
 )
 """Slow lines with the time of a round trip, and the seconds in which the screen has to catch up."""
-STARTS = 5
+STARTS = 11
 LABEL = """
 from textual.app import App
 from textual.widgets import Label
@@ -112,14 +113,17 @@ def memory(workspace: Path, jobs: int) -> Iterator[Figure]:
 
 
 def started(workspace: Path, jobs: int) -> Iterator[Figure]:
-    """Yield the time from the start to the first row, beside that of a label alone; the best of some each."""
+    """Yield the time from the start to the first row, beside that of a label alone; the medians of some by turns."""
     with tempfile.TemporaryDirectory() as compiled:
         # As installed: all of it compiled by the first of the starts, whatever the caller's environment says.
         environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
-        label = min(_seconds([sys.executable, "-c", LABEL], "one label", environment) for _ in range(STARTS))
         argv = [sys.executable, "-c", "from tui.main import main; main()"]
         environment["JOBDECK_WORKSPACE"] = str(workspace)
-        row = min(_seconds(argv, f"{jobs} ", environment) for _ in range(STARTS))
+        labels, rows = [], []
+        for _ in range(1 + STARTS):
+            labels.append(_seconds([sys.executable, "-c", LABEL], "one label", environment))
+            rows.append(_seconds(argv, f"{jobs} ", environment))
+        label, row = median(labels[1:]), median(rows[1:])
     beside = f"{row * 1e3:,.0f} ms, a label {label * 1e3:,.0f} ms"
     yield Figure("start to first row", row / label, GROWTH, "times", beside)
 

@@ -61,6 +61,8 @@ class DeckScreen(Screen[None], inherit_bindings=False):
     WHERE: ClassVar[str] = ""
     """Its place in the table of actions."""
     BINDINGS = [*bindings("screen")]
+    DEFAULT_CSS = ".cramped #facts, .cramped #told, .cramped #told-filter, .cramped #heading { display: none; }"
+    SCOPED_CSS = False
 
     def __init__(self) -> None:
         super().__init__()

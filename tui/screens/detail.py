@@ -48,6 +48,19 @@ class DetailScreen(DataScreen):
 
     WHERE = "detail"
     BINDINGS = [*bindings("detail")]
+    DEFAULT_CSS = """
+    #panes { height: 1fr; layout: vertical; }
+    #panes StepTree { height: auto; max-height: 50%; }
+    #panes JsonPane { height: 1fr; }
+    .wide #panes { layout: horizontal; }
+    .wide #panes StepTree { width: 50%; height: 1fr; max-height: 100%; }
+    .wide #panes JsonPane { width: 50%; height: 1fr; padding-left: 1; }
+    .short #panes JsonPane { display: none; }
+    .short #panes StepTree { height: 1fr; max-height: 100%; }
+    .short.on-data #panes JsonPane { display: block; }
+    .short.on-data #panes StepTree { display: none; }
+    """
+    SCOPED_CSS = False
 
     def __init__(self, job_id: int, version: int | None = None, step: str | None = None) -> None:
         """`step` is the path of the step on which the cursor begins."""

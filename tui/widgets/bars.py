@@ -38,7 +38,13 @@ class Said:
 class Bar(Static):
     """A line of text that is laid out once and painted anew only when it differs."""
 
-    DEFAULT_CSS = "Bar { text-wrap: nowrap; text-overflow: ellipsis; }"
+    DEFAULT_CSS = """
+    Bar { text-wrap: nowrap; text-overflow: ellipsis; }
+    HeaderBar, MessageLine, #facts, #told { height: auto; width: 100%; }
+    FooterBar, #json-title, #heading { height: 1; width: 100%; }
+    MessageLine { min-height: 1; }
+    """
+    SCOPED_CSS = False
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(Text(), id=id, markup=False)
