@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,7 +154,7 @@ class Automation:
         """Yield the jobs of a filter with `rerun_blocked` filled in."""
         standings = self._planner.standings()
         for job in self.report(filter, sort).iterate(limit):
-            yield replace(job, rerun_blocked=reruns.refusal(job, standings.get(job.recipe)))
+            yield job._replace(rerun_blocked=reruns.refusal(job, standings.get(job.recipe)))
 
     def job(self, job_id: int) -> Job:
         """Return one job with `rerun_blocked` filled in, or raise NotFound."""
@@ -163,7 +163,7 @@ class Automation:
         if found is None:
             raise NotFound(f"there is no job {job_id}")
         blocked = reruns.refusal(found, self._planner.standings().get(found.recipe))
-        return replace(self._terms.told([found])[0], rerun_blocked=blocked)
+        return self._terms.told([found])[0]._replace(rerun_blocked=blocked)
 
     def detail(self, job_id: int, version: int | None = None) -> JobDetail:
         """Return a job as a version shows it, the latest unless one is named; raises NotFound."""
@@ -179,7 +179,7 @@ class Automation:
             revision_id = store.revision_id_of(connection, shown.id)
             revision = None if revision_id is None else recipe_store.revision(connection, revision_id)
         if not shown.latest:
-            job = replace(job, rerun_blocked=reruns.not_latest(job_id, shown.number, job.versions))
+            job = job._replace(rerun_blocked=reruns.not_latest(job_id, shown.number, job.versions))
         # Without records, the recipe's steps would stand there as never reached.
         steps = () if shown.expired else laid_out(self._recipe_of(revision), records)
         return JobDetail(job, shown, event, steps, parent, *kin)

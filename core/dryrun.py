@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class DryRunner:
         self._calling.append(loaded.state.name)
         outcome = self._walk(loaded, data, journal, connections, not_sent, run)
         self._calling.pop()
-        error = outcome.error and replace(outcome.error, message=masking.text(outcome.error.message))
+        error = outcome.error and outcome.error._replace(message=masking.text(outcome.error.message))
         return DryRun(
             loaded.state.name, loaded.revision.number, event.title, data, outcome.status, error,
             masking.json(outcome.report), (*event.warnings, *outcome.warnings),

@@ -23,7 +23,7 @@ def make_event(
 ) -> Event:
     """Return the event of `data`; `broken` is why the source could not be read as the trigger says."""
     made = replace(_made(recipe, storable(key), data, props, now, broken), object_key=object_key)
-    return replace(made, error=replace(made.error, group=error_group(made.error, recipe))) if made.error else made
+    return replace(made, error=made.error._replace(group=error_group(made.error, recipe))) if made.error else made
 
 
 def _made(

@@ -179,7 +179,7 @@ class Journal:
         return self._told(error)
 
     def _told(self, error: Error) -> Error:
-        return replace(error, message=self._masking.text(error.message))
+        return error._replace(message=self._masking.text(error.message))
 
     def _took(self, record: StepRecord) -> int | None:
         began = self._began.pop(record.path, None)

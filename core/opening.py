@@ -95,7 +95,9 @@ class Opening:
 
     def _told(self, found: list[Job]) -> list[Job]:
         """Return the jobs with what recipes say of them, once those are read."""
-        self._read.set()
+        if self._ahead is None:
+            # Else they are read ahead, and nobody shows them yet.
+            self._read.set()
         return found if self._automation is None else self._automation.told(found)
 
     @property
@@ -148,4 +150,4 @@ class _Ahead(Report):
         first, self._first = self._first, None
         if first is None or start or count > self._count:
             return super().rows(start, count)
-        return first.result()[:count]
+        return self._complete(first.result()[:count])

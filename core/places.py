@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,9 @@ def _held(folder: Path) -> Path:
 
 def read(workspace: Path) -> dict[str, Any]:
     """Return what jobdeck.toml says, unchecked; raises WorkspaceError where it cannot be read."""
+    # Here, for the terminal's start can do without.
+    import tomllib
+
     path = workspace / FILE
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
@@ -67,7 +69,16 @@ def store_file(workspace: Path) -> Path | None:
 
     Only for a look before the settings are loaded: those say what is wrong with it.
     """
-    named = read(workspace).get("store", {})
-    url = os.environ.get(STORE_VARIABLE) or (named.get("url", STORE_URL) if isinstance(named, dict) else STORE_URL)
+    url = os.environ.get(STORE_VARIABLE) or _named_url(workspace)
     path = str(url).removeprefix(_SQLITE)
     return workspace / path if str(url).startswith(_SQLITE) and path and not {"?", "%", ":"} & set(path) else None
+
+
+def _named_url(workspace: Path) -> object:
+    try:
+        if b"store" not in (workspace / FILE).read_bytes():
+            return STORE_URL
+    except OSError:
+        return None
+    named = read(workspace).get("store", {})
+    return named.get("url", STORE_URL) if isinstance(named, dict) else None

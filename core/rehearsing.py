@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import reruns
@@ -206,4 +206,4 @@ def _step(step: StepRecord, not_sent: str | None) -> dict[str, JsonValue]:
 
 
 def _error(error: Error | None) -> dict[str, JsonValue] | None:
-    return None if error is None else asdict(error)
+    return None if error is None else error._asdict()

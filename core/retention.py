@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,7 +141,7 @@ class Terms:
     def told(self, jobs: list[Job]) -> list[Job]:
         """Return the jobs with `expires_at` filled in."""
         rules = self.rules()
-        return [replace(job, expires_at=expires_at(job, rules)) for job in jobs]
+        return [job._replace(expires_at=expires_at(job, rules)) for job in jobs]
 
 
 # Holds

@@ -236,7 +236,7 @@ def _end(
 ) -> Settled:
     now = dt.datetime.now(dt.UTC)
     if error is not None and status is Status.FAILED:
-        error = replace(error, group=error_group(error, recipe))
+        error = error._replace(group=error_group(error, recipe))
     return Settled(status, now, took_ms(started_at, now), error, dict(report or {}), warnings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from data.states import Status
 
@@ -13,8 +13,7 @@ JsonValue: TypeAlias = Any
 """What JSON can say: None, bool, int, float, str, and lists and string-keyed dicts of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Error:
+class Error(NamedTuple):
     """Why a version or a step failed."""
 
     message: str
@@ -26,8 +25,7 @@ class Error:
     group: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why something cannot be done to a job: a code for scripts, a sentence for people."""
 
     id: int
@@ -35,8 +33,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Why a job's data is kept past its retention, who wants it, and since when."""
 
     reason: str
@@ -44,8 +41,7 @@ class Hold:
     at: dt.datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A row of the jobs report: the job's own facts, and the run facts of its latest version."""
 
     id: int

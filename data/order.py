@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from data.encoding import to_micros
@@ -97,8 +97,7 @@ class Run(NamedTuple):
         return " UNION ALL ".join(stream.select(stream.place, f"{stream.id} = :id") for stream in self.streams)
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """A report's rows in ascending order: runs that follow one another."""
 
     runs: tuple[Run, ...]

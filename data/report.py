@@ -271,7 +271,7 @@ class _Reading:
         rows = self._connection.execute(_TRAILS, {"ids": json.dumps(rerun)}) if rerun else ()
         for id, _, status in sorted(rows):
             trails.setdefault(id, []).append(Status(status))
-        return [replace(job, trail=tuple(trails[job.id])) if job.id in trails else job for job in found]
+        return [job._replace(trail=tuple(trails[job.id])) if job.id in trails else job for job in found]
 
     def _sum(self, statement: str, place: Place | None) -> int:
         return sum(count for count, in self._connection.execute(statement, self._values(place)))

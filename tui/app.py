@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 # Textual reads these when it is imported.
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-os.environ.setdefault("TEXTUAL_FPS", "60")
+# A change is painted a frame after the loop has come to rest.
+os.environ.setdefault("TEXTUAL_FPS", "200")
 os.environ.setdefault("TEXTUAL_THEME", "ansi-dark")
 # A slow line may part the bytes of an arrow key by more than the default of 100 ms.
 os.environ.setdefault("ESCDELAY", "250" if "SSH_CONNECTION" in os.environ else "100")

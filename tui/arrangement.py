@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from core.secrecy import masked
 from core.text import safe
@@ -17,8 +17,7 @@ _PINNED = 1
 _LAST = 99
 
 
-@dataclass(frozen=True, slots=True)
-class Arrangement:
+class Arrangement(NamedTuple):
     """The user's choice of columns; what it does not name is as the table has it."""
 
     order: tuple[str, ...] = ()
@@ -33,15 +32,15 @@ class Arrangement:
         at = ids.index(id)
         to = max(min(at + step, len(ids) - 1), 0)
         ids.insert(to, ids.pop(at))
-        return replace(self, order=tuple(ids))
+        return self._replace(order=tuple(ids))
 
     def turned(self, id: str) -> Arrangement:
         """Return the choice with the next state of a column: as there is room, always shown, hidden, and so on."""
         if id in self.shown:
-            return replace(self, shown=self.shown - {id}, hidden=self.hidden | {id})
+            return self._replace(shown=self.shown - {id}, hidden=self.hidden | {id})
         if id in self.hidden:
-            return replace(self, hidden=self.hidden - {id})
-        return replace(self, shown=self.shown | {id})
+            return self._replace(hidden=self.hidden - {id})
+        return self._replace(shown=self.shown | {id})
 
 
 def own_names(known: Iterable[str], jobs: Iterable[Job]) -> tuple[str, ...]:
@@ -59,7 +58,7 @@ def columns_with(names: Sequence[str]) -> tuple[Column, ...]:
     """
     if not names:
         return COLUMNS
-    table = [replace(column, priority=_LAST) if column.id == "recipe" else column
+    table = [column._replace(priority=_LAST) if column.id == "recipe" else column
              for column in COLUMNS if column.id != "report"]
     return (*table, *(_own(name, ESSENTIAL - 1 if number == 0 else ESSENTIAL) for number, name in enumerate(names)))
 
@@ -88,7 +87,7 @@ def visible(columns: Sequence[Column], chosen: Arrangement) -> tuple[Column, ...
     """Return the columns that may be shown, in the order chosen; those always shown give way last."""
     kept = [column for column in arranged(columns, chosen) if column.id not in chosen.hidden]
     return tuple(
-        replace(column, priority=min(column.priority, _PINNED)) if column.id in chosen.shown else column
+        column._replace(priority=min(column.priority, _PINNED)) if column.id in chosen.shown else column
         for column in kept or columns[:1]
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
@@ -23,8 +23,7 @@ _LONGEST = 400
 """Characters of a text that are looked at: no screen shows more of one cell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column, in its place from the left."""
 
     id: str
@@ -44,8 +43,7 @@ class Column:
     """Cells that it gets before a column that is not essential is shown at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A column on a screen of some width."""
 
     column: Column

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.job_records import Job, JsonValue
 
@@ -17,8 +16,7 @@ VALUE = "j"
 """The letter of the thing itself, which messages do not repeat: it may be long, or hold a secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One thing to copy."""
 
     key: str

@@ -5,8 +5,7 @@ from __future__ import annotations
 from asyncio import Future
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rich.text import Text
 from textual import events
@@ -40,8 +39,7 @@ FIRST_IDS = 5
 """How many of the jobs of a group a plan names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One way out of a panel; never on the key that opened it, nor on one that a broken arrow key may send."""
 
     key: str

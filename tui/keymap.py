@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from core.wording import meant, unknown
 from tui.actions import ACTIONS, Action, shown
 
 CHANGING = frozenset(
@@ -43,11 +41,10 @@ _ALWAYS = frozenset({"screen", "global"})
 _WITHIN = frozenset({frozenset({"detail", "tree"}), frozenset({"detail", "json"})})
 
 
-@dataclass(frozen=True, slots=True)
-class Keymap:
+class Keymap(NamedTuple):
     """The keys in force, and what is wrong in the file that changes them; what is wrong is not in force."""
 
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keys: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """The keys of each action that the file changes, by its id."""
     problems: tuple[str, ...] = ()
     file: Path | None = None
@@ -55,7 +52,7 @@ class Keymap:
 
     def of(self, action: Action) -> Action:
         """Return an action with the keys in force."""
-        return replace(action, keys=self.keys[action.id]) if action.id in self.keys else action
+        return action._replace(keys=self.keys[action.id]) if action.id in self.keys else action
 
     def actions(self, actions: Iterable[Action] = ACTIONS) -> list[Action]:
         """Return actions with the keys in force."""
@@ -74,12 +71,16 @@ def load(file: Path | None = None) -> Keymap:
     """Return the keymap of a file, the person's own unless one is named; never raises for what stands in it."""
     file = file or keymap_file()
     try:
-        text = file.read_bytes().decode("utf-8")
-        table = tomllib.loads(text)
+        written = file.read_bytes()
     except FileNotFoundError:
         return Keymap()
     except OSError as error:
         return Keymap(problems=(f"it cannot be read: {error.strerror}",), file=file)
+    # Here, for most have no such file.
+    import tomllib
+
+    try:
+        table = tomllib.loads(written.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return Keymap(problems=(f"it is no TOML: {error}",), file=file)
     keys, problems = checked(table)
@@ -88,6 +89,8 @@ def load(file: Path | None = None) -> Keymap:
 
 def checked(table: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Return the entries of a file's tables that can be in force, and a sentence for each one that cannot."""
+    from core.wording import unknown
+
     wrong = [f"{name}: {unknown('table', name, ['keys'])}" for name in table if name != "keys"]
     wanted = table.get("keys", {})
     if not isinstance(wanted, dict):
@@ -142,6 +145,8 @@ def key_named(written: str) -> str:
         raise ValueError(f"terminals send {written} as Esc and then the key, which goes back first")
     if held:
         raise ValueError(f"not every terminal can send {written}")
+    from core.wording import meant
+
     near = meant(name, [*NAMED, *ALIASES])
     raise ValueError(f"no key is called {written!r}{near}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -15,8 +15,7 @@ from tui.surroundings import accessible, console
 DOT = " · "
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A status as people see it."""
 
     glyph: str

@@ -17,7 +17,6 @@ from textual.widget import Widget
 from core.errors import JobdeckError, Refused, UsageError
 from core.selection import WHOLE, How, Selection
 from core.who import actor
-from tui import copying
 from tui.actions import Action, actions, bindings
 from tui.canceling import NOTHING, cancel_told, cancelable
 from tui.deck import Deck
@@ -309,6 +308,8 @@ class DeckScreen(Screen[None], inherit_bindings=False):
 
     def copies(self) -> list[Copy]:
         """Return what can be copied here: of what is under the cursor, and the command that shows the same."""
+        from tui import copying
+
         return [copying.command("jobdeck", "status")]
 
     def action_copy_menu(self) -> None:
@@ -316,6 +317,8 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         self.act(self._copy())
 
     async def _copy(self) -> None:
+        from tui import copying
+
         # In a thread, for a large value takes long to be written out.
         copies = await self.read(self.copies)
         choices = [Choice(copy.key, copy.label) for copy in copies]

@@ -17,12 +17,10 @@ from core.selection import Selection
 from core.text import safe
 from data.job_records import SORT_COLUMNS, Job, JobFilter
 from data.states import Status
-from tui import copying
 from tui.actions import bindings
 from tui.asking import Prompt
 from tui.canceling import cancel_told, not_cancelable
 from tui.columns import COLUMNS
-from tui.copying import Copy
 from tui.dialogs import Choice
 from tui.filters import EXCLUDE, FAILED, SAME, command, described, excluded, ordered, same
 from tui.holding import hold_or_release, not_to_hold
@@ -35,6 +33,7 @@ from tui.words import WORDS
 
 if TYPE_CHECKING:
     from core.reruns import Rerun
+    from tui.copying import Copy
 
 DEBOUNCE = 0.2
 """Seconds without a key after which typed text filters."""
@@ -311,9 +310,11 @@ class ReportScreen(ReportFiles):
 
     def copies(self) -> list[Copy]:
         """Return the job under the cursor, and the command that lists the same jobs, where there is one."""
+        from tui import copying
+
         job, words = self.table.current, command(self.table.filter, self.table.sort)
         found = [] if job is None else [copying.identity(str(job.id)), copying.value(job)]
-        return found if words is None else [*found, Copy("c", "command", words)]
+        return found if words is None else [*found, copying.Copy("c", "command", words)]
 
     def action_columns(self) -> None:
         """Choose and order the columns."""
