@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import NamedTuple
-
-from rich.text import Text
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.states import Status, StepStatus
 from tui.surroundings import accessible, console
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 DOT = " · "
 
@@ -95,6 +96,9 @@ def encodable(text: str) -> str:
 
 def mark(status: Status | StepStatus, glyph: bool = True, word: bool = True) -> Text:
     """Return a status as glyph, word, or both, in its colour."""
+    # Here, for commands that print no colours do without it.
+    from rich.text import Text
+
     told = WORDS[status]
     shown = told.glyph if unicode_output() else told.ascii
     return Text(" ".join(([shown] if glyph else []) + ([told.word] if word else [])), style=told.style)

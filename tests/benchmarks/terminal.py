@@ -130,6 +130,7 @@ def started(workspace: Path, jobs: int) -> Iterator[Figure]:
 
 def _ready(terminal: Terminal, jobs: int) -> None:
     terminal.wait_for(f"{jobs:,} jobs", 120)
+    terminal.wait_for("no engine", 120)
     terminal.wait_until_quiet(1.0, 60)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +151,7 @@ async def test_a_comparison_tells_that_a_secret_differs_and_not_what_it_is(autom
 
 
 def test_the_report_masks_columns_that_name_a_secret(automation: StubAutomation) -> None:
-    job = dataclasses.replace(automation.job(812), report={"order": "A-7", "reset_token": "abc-123"})
+    job = automation.job(812)._replace(report={"order": "A-7", "reset_token": "abc-123"})
     column = next(column for column in columns.COLUMNS if column.id == "report")
     assert column.text(job, 80) == "A-7 · ••••"
     own = {column.title: column.text(job, 80) for column in columns_with(("order", "reset_token"))}
@@ -160,7 +159,7 @@ def test_the_report_masks_columns_that_name_a_secret(automation: StubAutomation)
 
 
 def test_a_listing_masks_them_too(automation: StubAutomation) -> None:
-    job = dataclasses.replace(automation.job(812), report={"order": "A-7", "reset_token": "abc-123"})
+    job = automation.job(812)._replace(report={"order": "A-7", "reset_token": "abc-123"})
     assert output.job_json(job)["report"] == {"order": "A-7", "reset_token": "••••"}
 
 

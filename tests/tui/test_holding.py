@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,5 +83,5 @@ async def test_without_a_reason_nothing_is_held(automation: Automation) -> None:
 def test_what_retention_has_removed_cannot_be_held() -> None:
     job = StubAutomation().job(812)
     assert holding.not_to_hold(job) is None
-    gone = dataclasses.replace(job, trigger_expired_at=BEGAN, trigger_expired_by="retention 30d")
+    gone = job._replace(trigger_expired_at=BEGAN, trigger_expired_by="retention 30d")
     assert "nothing of its data is left to hold: removed" in (holding.not_to_hold(gone) or "")

@@ -28,7 +28,7 @@ GONE = {"trigger_stored": False, "trigger_expired_at": BEGAN, "trigger_expired_b
 
 
 def job(**changed: object) -> Job:
-    return dataclasses.replace(StubAutomation().job(812), **changed)
+    return StubAutomation().job(812)._replace(**changed)
 
 
 @pytest.mark.parametrize(

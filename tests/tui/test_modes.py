@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from pathlib import Path
 
@@ -22,7 +21,7 @@ MODES = [("original", "=2", "original revision"), ("failed", "~2", "from failed 
 
 
 def job(mode: str) -> Job:
-    return dataclasses.replace(StubAutomation().job(812), mode=mode, versions=2, trail=(Status.FAILED, Status.FAILED))
+    return StubAutomation().job(812)._replace(mode=mode, versions=2, trail=(Status.FAILED, Status.FAILED))
 
 
 def cells(job: Job) -> dict[str, str]:

@@ -10,8 +10,8 @@ import pytest
 from piloted import in_app, running
 from stub_automation import BEGAN, StubAutomation, tally
 
-import tui.facts
 import tui.recipe_lines
+import tui.words
 from core.overview import Declared
 from data.records import Hour, Problem, RecipeState, Tally
 from tui.recipe_lines import bars, heading, recipe_line, recipe_said, size, tally_lines
@@ -22,7 +22,7 @@ POLLED = Declared("sql.new_or_updated", True, 0)
 
 @pytest.fixture(autouse=True)
 def _glyphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (tui.facts, tui.recipe_lines):
+    for module in (tui.words, tui.recipe_lines):
         monkeypatch.setattr(module, "unicode_output", lambda: True)
 
 

@@ -552,6 +552,7 @@ def workspace(filled: Path, tmp_path: Path) -> Path:
 
 def shown_on(terminal: Terminal) -> str:
     terminal.wait_for("3,000 jobs")
+    terminal.wait_for("no engine")
     terminal.wait_until_quiet(0.6)
     return terminal.text()
 
@@ -583,7 +584,7 @@ _WALK = (
     ("kh\x1b[5~", "all — 3,000 jobs"), ("\r", r"jobs > \d+\.1"), ("\tj", r"jobs > \d+\.1"),
     ("\x1b", "all — 3,000 jobs"), ("H", "1 version"), ("\x1b", "all — 3,000 jobs"),
     ("?x", "keys of"), ("\x1b", "all — 3,000 jobs"), (":fil", "filter by text"), ("\x1b", "all — 3,000 jobs"),
-    ("2", "recipe"), ("1", "all — 3,000 jobs"),
+    ("2", r"leads +started .* its file is gone"), ("1", "all — 3,000 jobs"),
     ("/wonka\r", r'text "wonka" — [0-9,]+ of'), ("r", "put it back"), ("t", "Cancel"),
 )
 """Keys, and what the screen says once what they ask for is there."""
