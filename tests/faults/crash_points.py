@@ -10,6 +10,7 @@ of its own; the one after that finishes. Doubts are settled by what the log outs
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import shutil
@@ -259,6 +260,8 @@ def in_child(work: Callable[[], None], die_at: int | None, folder: Path) -> bool
     """Run `work` in a process of its own; return whether it died at its point. Raises RuntimeError where it fails."""
     told = folder / "died"
     told.unlink(missing_ok=True)
+    # What is loaded stays: a child that collected would look through it all, and have its memory copied.
+    gc.freeze()
     child = os.fork()
     if child == 0:
         _be_child(work, Points(die_at, told), folder / "child.out")
@@ -270,6 +273,7 @@ def in_child(work: Callable[[], None], die_at: int | None, folder: Path) -> bool
 
 def _be_child(work: Callable[[], None], points: Points, output: Path) -> None:
     status = 1
+    gc.disable()
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
