@@ -63,14 +63,18 @@ class Report:
             found = reading.trailed(reading.jobs(place.id for place in self._places(reading, start, count)))
         return self._complete(found)
 
-    def near(self, job: Job, before: int, after: int, *, held: bool = False) -> tuple[list[Job], int]:
+    def near(
+        self, job: Job, before: int, after: int, *, held: bool = False, stay: bool = True
+    ) -> tuple[list[Job], int]:
         """Return the jobs around `job` as they stand now, and how many of them come before it.
 
-        `after` counts the job itself. If it is no longer in the report, or with `held` if it has moved in the order,
-        its neighbours are those of the place that its record names.
+        `after` counts the job itself. If it is not in the report any more, or with `held` if it has moved in the order,
+        its neighbours are those of the place that its record names; without `stay` there are none then.
         """
         with self._reading() as reading:
             place = None if held else reading.find(job.id)
+            if place is None and not stay:
+                return [], 0
             place = place or reading.order.place_of(job)
             above = reading.walk(place, before, forward=False, inclusive=False)[::-1]
             below = reading.walk(place, after, forward=True, inclusive=True)

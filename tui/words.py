@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.states import Status, StepStatus
@@ -49,9 +51,13 @@ def unicode_output() -> bool:
     return not (console() or accessible()) and _is_unicode(_encoding())
 
 
+@cache
 def _encoding() -> str:
-    """Return the encoding of what may be written: that of the stream (Textual writes to stderr), or ASCII where the
-    stream is in UTF-8, as Python has it in the C locale too (PEP 540), and the locale is not."""
+    """Return the encoding of what this process may write.
+
+    It is that of the stream (Textual writes to stderr), or ASCII where the stream is in UTF-8, as Python has it in the
+    C locale too (PEP 540), and the locale is not.
+    """
     stream = getattr(sys.__stderr__, "encoding", None) or "ascii"
     return "ascii" if _is_unicode(stream) and not _is_unicode(_charset(os.environ)) else stream
 
@@ -88,9 +94,12 @@ def encodable(text: str) -> str:
     """Return `text` with what the terminal's encoding lacks as `?`, of the same width in cells."""
     if text.isascii():
         return text
+    encoding = _encoding()
+    with suppress(UnicodeEncodeError):
+        text.encode(encoding)
+        return text
     from rich.cells import cell_len
 
-    encoding = _encoding()
     return "".join(one if one.encode(encoding, "ignore") else "?" * cell_len(one) for one in text)
 
 

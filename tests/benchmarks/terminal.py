@@ -23,7 +23,7 @@ import budgets
 from terminal import Link, Terminal, jobdeck
 
 from tests.benchmarks.generate import make
-from tests.benchmarks.report import LIMIT_MS, measure, sqlite_alone
+from tests.benchmarks.report import FILTERS, LIMIT_MS, measure, sqlite_alone
 
 FRAMES_MS = 33.0
 """Two frames, by which a key may be painted later than SQLite alone needs."""
@@ -37,6 +37,7 @@ LINKS = (
 )
 """Slow lines with the time of a round trip, and the seconds in which the screen has to catch up."""
 STARTS = 11
+ROUNDS = 3
 LABEL = """
 from textual.app import App
 from textual.widgets import Label
@@ -93,14 +94,20 @@ def caught_up(workspace: Path, jobs: int) -> Iterator[Figure]:
 
 
 def painted(workspace: Path) -> Iterator[Figure]:
-    """Yield from each key to the rows painted, what of it is over what SQLite alone needs, and the longest block."""
+    """Yield from each key to the rows painted, what of it is over what SQLite alone needs, and the longest block.
+
+    The least of some rounds, for a machine has other work; what no index covers is measured once.
+    """
     timings = measure(workspace)
+    indexed = [name for name in FILTERS if not name.startswith(UNINDEXED)]
+    again = [timing for _ in range(1, ROUNDS) for timing in measure(workspace, indexed)]
     for timing in timings:
+        timing.painted = min([timing.painted, *(other.painted for other in again if other.name == timing.name)])
         alone = sqlite_alone(workspace / ".jobdeck" / "jobdeck.db", timing)
         bound = not any(part in timing.name for part in UNINDEXED)
         beside = f"painted {timing.painted:,.1f} ms, SQLite alone {alone:,.2f} ms"
         yield Figure(timing.name.strip(), timing.painted - alone, FRAMES_MS if bound else None, "ms", beside)
-    yield Figure("the event loop was held", max(timing.blocked for timing in timings), LIMIT_MS, "ms")
+    yield Figure("the event loop was held", max(timing.blocked for timing in timings + again), LIMIT_MS, "ms")
 
 
 def memory(workspace: Path, jobs: int) -> Iterator[Figure]:

@@ -242,6 +242,7 @@ def test_near_a_job_that_left_the_report_shows_its_neighbours(tmp_path: Path) ->
             assert ids(around) == ids(before[20:30] + before[31:41]), column
             assert above == 10
             assert report.position(left.id) is None
+            assert report.near(left, 10, 10, stay=False) == ([], 0)
     finally:
         database.close()
 

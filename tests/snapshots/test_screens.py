@@ -17,6 +17,7 @@ from pytest_textual_snapshot import SVGImageExtension
 from staged import LARGE, NORMAL, NOW, TINY, Scene, Stage, Staged, coloured, stage, stop_time
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+import tui.words
 from data.database import Database, sqlite_url
 from tests.benchmarks.generate import fill
 
@@ -36,6 +37,7 @@ class TextExtension(SingleFileSnapshotExtension):
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    tui.words._encoding.cache_clear()
     stop_time(monkeypatch)
     yield
     monkeypatch.undo()
@@ -124,6 +126,7 @@ def test_everything_looks_as_it_did(
     asyncio.run(seen([*drawn, *others], automation, "ansi-dark", lambda scene: LARGE if scene.drawn else NORMAL,
                      looks.take_usual))
     monkeypatch.setenv("LC_ALL", "C")
+    tui.words._encoding.cache_clear()
     asyncio.run(seen(drawn, automation, "ansi-light", lambda _: NORMAL, looks.take_plain))
     changed = [*differing(snapshot.use_extension(TextExtension), {name: page(of) for name, of in looks.texts.items()}),
                *differing(snapshot.use_extension(SVGImageExtension), looks.pictures)]

@@ -166,10 +166,12 @@ class Held(Unplaced):
     let = threading.Semaphore(0)
     waiting = threading.Event()
 
-    def near(self, job: Job, before: int, after: int, *, held: bool = False) -> tuple[list[Job], int]:
+    def near(
+        self, job: Job, before: int, after: int, *, held: bool = False, stay: bool = True
+    ) -> tuple[list[Job], int]:
         self.waiting.set()
         assert self.let.acquire(timeout=DEADLINE)
-        return super().near(job, before, after, held=held)
+        return super().near(job, before, after, held=held, stay=stay)
 
 
 @in_app

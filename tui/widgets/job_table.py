@@ -150,13 +150,12 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
     # Painting
 
     def render_line(self, y: int) -> Strip:
-        strip = self._strip(y)
+        strip = self._strip(y, self.size.width)
         if y < len(self._painted):
             self._painted[y] = strip
         return strip
 
-    def _strip(self, y: int) -> Strip:
-        width = self.size.width
+    def _strip(self, y: int, width: int) -> Strip:
         if y < self._head:
             return Strip(self._titles()).adjust_cell_length(width, _PLAIN)
         position = self._top + y - self._head
@@ -207,9 +206,10 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
     def _repaint(self) -> None:
         """Paint the lines that differ from what was painted."""
         self._know_own()
-        for y in range(min(self.size.height, len(self._painted))):
-            if self._painted[y] != self._strip(y):
-                self.refresh(Region(0, y, self.size.width, 1))
+        width, height = self.size
+        for y in range(min(height, len(self._painted))):
+            if self._painted[y] != self._strip(y, width):
+                self.refresh(Region(0, y, width, 1))
 
     def _know_own(self) -> None:
         """Give the report columns of a recipe a column each where all rows at hand are of that recipe."""

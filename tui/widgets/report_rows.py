@@ -227,13 +227,17 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         self, report: Report, kept: Job | None, before: int, after: int, *, stay: bool = False
     ) -> tuple[list[Job], int]:
         """Return rows around a job, or the first ones; `stay`: around its place even if it left the report."""
-        try:
+        held = stay and not self.follow
+
+        def read() -> tuple[list[Job], int]:
             if kept is not None:
-                held = stay and not self.follow
-                rows, above = await asyncio.to_thread(report.near, kept, before, after, held=held)
-                if rows and (stay or (above < len(rows) and rows[above].id == kept.id)):
+                rows, above = report.near(kept, before, after, held=held, stay=stay)
+                if rows:
                     return rows, min(above, len(rows) - 1)
-            return await asyncio.to_thread(report.rows, 0, before + after), 0
+            return report.rows(0, before + after), 0
+
+        try:
+            return await asyncio.to_thread(read)
         except Stopped:
             return [], 0
 
