@@ -7,6 +7,7 @@ from typing import Any
 from core.diff import Diff, Place, Side, compare
 from core.errors import NotFound, RecipeProblems, Refused
 from core.layout import laid_out
+from core.letting_go import data_of, let_go
 from core.library import Library
 from core.recipe import Recipe
 from core.reruns import removed
@@ -30,8 +31,8 @@ class Comparing:
     def versions(self, old: tuple[int, int], new: tuple[int, int]) -> Diff:
         """Return what differs between two versions, each (job, number), of one job or of two; raises NotFound."""
         with self._database.read() as connection:
-            before, after = (self._side(connection, *one) for one in (old, new))
-        return compare(before, after)
+            sides = [self._side(connection, *one) for one in (old, new)]
+        return _compared(sides)
 
     def with_previous(self, job_id: int, number: int | None = None) -> Diff:
         """Return what differs between a version, the latest unless one is named, and the one before.
@@ -39,12 +40,13 @@ class Comparing:
         Raises NotFound, Refused (`only_version`).
         """
         with self._database.read() as connection:
-            after = self._side(connection, job_id, number)
-            if after.place.version == 1:
-                why = f"{after.place.name} is the first version: there is none before it"
+            sides = [self._side(connection, job_id, number)]
+            place = sides[0].place
+            if place.version == 1:
+                why = f"{place.name} is the first version: there is none before it"
                 raise Refused("only_version", f"{why}; `jobdeck diff {job_id} --last-good` looks for a good run")
-            before = self._side(connection, job_id, after.place.version - 1)
-        return compare(before, after)
+            sides.insert(0, self._side(connection, job_id, place.version - 1))
+        return _compared(sides)
 
     def with_last_good(self, job_id: int) -> Diff:
         """Return what differs between a job's latest version and the last one before it that succeeded.
@@ -53,18 +55,18 @@ class Comparing:
         note says so. Raises NotFound, and Refused (`no_good_version`) where there is none at all.
         """
         with self._database.read() as connection:
-            after = self._side(connection, job_id, None)
-            name = after.place.name
-            good = next((one for one in store.history(connection, job_id) if _good_before(one, after)), None)
-            if good is not None:
-                return compare(self._side(connection, job_id, good.number), after)
-            other = coverage.newest_success(connection, after.place.recipe, besides=job_id)
+            sides, note = [self._side(connection, job_id, None)], ""
+            place = sides[0].place
+            good = next((one for one in store.history(connection, job_id) if _good_before(one, place)), None)
+            other = (job_id, good.number) if good else coverage.newest_success(connection, place.recipe, besides=job_id)
             if other is None:
-                why = f"no version before {name} succeeded, and no other job of {after.place.recipe} either"
+                why = f"no version before {place.name} succeeded, and no other job of {place.recipe} either"
                 raise Refused("no_good_version", f"{why}: there is nothing to compare it with")
-            before = self._side(connection, *other)
-        note = f"no version before {name} succeeded: compared with the newest job of {after.place.recipe} that did"
-        return compare(before, after, note)
+            if good is None:
+                instead = f"compared with the newest job of {place.recipe} that did"
+                note = f"no version before {place.name} succeeded: {instead}"
+            sides.insert(0, self._side(connection, *other))
+        return _compared(sides, note)
 
     def side(self, job_id: int, number: int | None) -> Side:
         """Return all that is compared of a version, the latest where no number is given; raises NotFound."""
@@ -97,8 +99,17 @@ class Comparing:
             return None
 
 
-def _good_before(version: Version, after: Side) -> bool:
-    return version.number < after.place.version and version.status is Status.SUCCEEDED
+def _compared(sides: list[Side], note: str = "") -> Diff:
+    """Return what differs, and free what the two, which nobody else has, hold besides."""
+    made = compare(*sides, note)
+    data = [value for side in sides for value in data_of(side.trigger, side.steps)]
+    sides.clear()
+    let_go(data)
+    return made
+
+
+def _good_before(version: Version, after: Place) -> bool:
+    return version.number < after.version and version.status is Status.SUCCEEDED
 
 
 def _place(job: Job, version: Version) -> Place:

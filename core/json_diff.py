@@ -16,6 +16,8 @@ from data.job_records import JsonValue
 
 BIG = 2_000_000
 """Characters of JSON, of both values together, above which they differ as a whole."""
+MANY = BIG // 8
+"""Scalars and keys, of both together, above which they do too: while they are written out nobody else has a turn."""
 WORK = 10_000_000
 """Characters of JSON that one comparison reads in detail; what is left then differs as a whole."""
 CHANGES = 500
@@ -84,8 +86,8 @@ class Comparer:
 
     def differences(self, old: JsonValue, new: JsonValue) -> Differences:
         """Return what differs. 1, 1.0 and true are three values; the order of a mapping's keys is none."""
-        if _more_than(BIG, old, new):
-            why = f"more than {BIG:,} characters: compared only as a whole"
+        if _more_than(BIG, MANY, old, new):
+            why = f"more than {BIG:,} characters or {MANY:,} values: compared only as a whole"
             return NONE if _same(old, new) else Differences((Change(Kind.CHANGED, "$", old, new, whole=why),))
         try:
             old_text, new_text = canonical(old), canonical(new)
@@ -166,8 +168,8 @@ class _Place:
         return Change(kind, self.path, old, new, elsewhere, secret=self.secret)
 
 
-def _more_than(characters: int, *values: JsonValue) -> bool:
-    """Return whether values have more characters of JSON, those not counted that are there for its form alone.
+def _more_than(characters: int, scalars: int, *values: JsonValue) -> bool:
+    """Return whether values have more scalars and keys, or more characters of JSON, those for its form not counted.
 
     Like `_same` in small pieces of work: writing a large value out at once, no other thread would go on meanwhile.
     """
@@ -175,7 +177,8 @@ def _more_than(characters: int, *values: JsonValue) -> bool:
     while stack:
         for value in stack[-1]:
             characters -= len(value) if isinstance(value, str) else 1
-            if characters < 0:
+            scalars -= 1
+            if characters < 0 or scalars < 0:
                 return True
             if isinstance(value, dict):
                 stack += [iter(value.values()), iter(value)]
@@ -188,6 +191,9 @@ def _more_than(characters: int, *values: JsonValue) -> bool:
     return False
 
 
+_NOTHING = object()
+
+
 def _same(old: JsonValue, new: JsonValue) -> bool:
     """Return whether two values are the same as JSON; the order of a mapping's keys is none."""
     stack: list[Iterator[tuple[JsonValue, JsonValue]]] = [iter([(old, new)])]
@@ -195,15 +201,10 @@ def _same(old: JsonValue, new: JsonValue) -> bool:
         for one, other in stack[-1]:
             if type(one) is not type(other):
                 return False
-            if isinstance(one, dict):
-                if one.keys() != other.keys():
-                    return False
-                stack.append(_both(one, other))
-                break
-            if isinstance(one, list):
+            if isinstance(one, (dict, list)):
                 if len(one) != len(other):
                     return False
-                stack.append(zip(one, other, strict=True))
+                stack.append(_both(one, other) if isinstance(one, dict) else zip(one, other, strict=True))
                 break
             if one != other:
                 return False
@@ -213,7 +214,8 @@ def _same(old: JsonValue, new: JsonValue) -> bool:
 
 
 def _both(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> Iterator[tuple[JsonValue, JsonValue]]:
-    return ((value, other[key]) for key, value in one.items())
+    # One key after the other: to compare all at once holds the interpreter. A key that is missing differs by its type.
+    return ((value, other.get(key, _NOTHING)) for key, value in one.items())
 
 
 def canonical(value: JsonValue) -> str:

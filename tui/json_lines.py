@@ -29,7 +29,7 @@ SHORT = 160
 """Characters up to which a text stays on its line."""
 AT_FIRST = 200
 """Lines that are open at first."""
-MOST, TEXT_MOST = 10 * WINDOW, 2 * TEXT_WINDOW
+MOST, TEXT_MOST = 5 * WINDOW, 2 * TEXT_WINDOW
 """Children, and characters, of one value that are shown at once: for more, those at the other end make room."""
 ALL = 5_000
 """Lines that "open all" opens at the most."""
@@ -57,7 +57,8 @@ class Row(NamedTuple):
     path: Path
     """Of the value; for the other kinds, of the value that they belong to."""
     depth: int
-    label: str
+    label: str | None
+    """The section's name, the key, None in a list; of a piece of text, the piece."""
     value: JsonValue
     place: int = 0
     """Where a piece of text or what is not shown begins."""
@@ -106,13 +107,13 @@ class JsonLines:
         step, size = _step(row.value), _size(row.value)
         if row.kind == Kind.BEFORE:
             start = max(start - step, 0)
-            self._set(row.path, (start, min(stop, start + _most(row.value))))
+            self._set(index, (start, min(stop, start + _most(row.value))))
         elif row.kind == Kind.AFTER:
             stop = min(stop + step, size)
             # By whole steps, so that going back shows the same lines.
-            self._set(row.path, (max(start, -(-stop // step) * step - _most(row.value)), stop))
+            self._set(index, (max(start, -(-stop // step) * step - _most(row.value)), stop))
         elif size and not self.opened(row):
-            self._set(row.path, (0, min(step, size)))
+            self._set(index, (0, min(step, size)))
 
     def close(self, index: int) -> None:
         """Fold the value of a line."""
@@ -208,9 +209,13 @@ class JsonLines:
 
     # Lines
 
-    def _set(self, path: Path, window: tuple[int, int]) -> None:
+    def _set(self, index: int, window: tuple[int, int]) -> None:
+        """Have this part shown of the value that a line is, or belongs to."""
+        path = self.rows[index].path
         self.windows[path] = window
-        self._replace(self.find((Kind.VALUE, path, 0)))
+        while self.rows[index].kind != Kind.VALUE or self.rows[index].path != path:
+            index -= 1
+        self._replace(index)
 
     def _replace(self, index: int) -> None:
         row = self.rows[index]
@@ -226,7 +231,7 @@ class JsonLines:
             for row in self._rows((number,), 0, section.name, section.value)
         ]
 
-    def _rows(self, path: Path, depth: int, label: str, value: JsonValue) -> Iterator[Row]:
+    def _rows(self, path: Path, depth: int, label: str | None, value: JsonValue) -> Iterator[Row]:
         # A stack of iterators: generators inside each other would hand each row of a deep value through all of them.
         stack = [iter([Row(Kind.VALUE, path, depth, label, value)])]
         while stack:
@@ -242,26 +247,27 @@ class JsonLines:
         start, stop = self.windows[path]
         stop = min(stop, _size(value))
         if start > 0:
-            yield Row(Kind.BEFORE, path, depth, "", value, start)
+            yield Row(Kind.BEFORE, path, depth, None, value, start)
         if isinstance(value, str):
             yield from _text_rows(path, depth, value, start, stop)
         else:
             for at, key, child in _children(value, start, stop):
-                yield Row(Kind.VALUE, (*path, at), depth, _label(at, key), child)
+                yield Row(Kind.VALUE, (*path, at), depth, key, child)
         if stop < _size(value):
-            yield Row(Kind.AFTER, path, depth, "", value, stop)
+            yield Row(Kind.AFTER, path, depth, None, value, stop)
 
 
 def row_text(row: Row, opened: bool, width: int) -> Text:
     """Return a line: indent, a mark for what folds (`-` open, `+` folded), name and value."""
     text = Text("  " * row.depth)
     if row.kind == Kind.TEXT:
-        return text.append("| ", style="dim").append(row.label)
+        return text.append("| ", style="dim").append(row.label or "")
     if row.kind != Kind.VALUE:
         return text.append(_more(row), style="dim")
     size = _size(row.value)
     text.append(("- " if opened else "+ ") if size else "  ", style="dim")
-    text.append(safe(row.label, width), style="bold" if row.depth == 0 else "cyan")
+    name = _label(row.path[-1], row.label) if row.depth else row.label or ""
+    text.append(safe(name, width), style="cyan" if row.depth else "bold")
     text.append(" " if size and not isinstance(row.value, str) else ": ")
     return text.append_text(_value_text(row.value, opened, width))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from textual import events
@@ -49,7 +50,9 @@ class OrderedKeys(Seams, inherit_bindings=False):
         """Have it handled by what has the focus, then by all around it, unless one of them stops it."""
         for node in self._from_focus():
             if await hand(typed, node):
-                return
+                break
+        # However many keys come in one read, what is not a key has its turn between them.
+        await asyncio.sleep(0)
 
     def _from_focus(self) -> Iterator[DOMNode]:
         yield from list((self.focused or self.screen).ancestors_with_self)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.json_diff import BIG, CHANGES, Change, Comparer, Kind, canonical
+from core.json_diff import BIG, CHANGES, MANY, Change, Comparer, Kind, canonical
 
 SCALAR = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "id", "x" * 30]) | st.just(1.0)
 JSON = st.recursive(
@@ -99,7 +99,7 @@ def test_a_value_that_is_too_large_differs_as_a_whole_and_says_so() -> None:
     old, new = ["x" * (BIG // 2)], ["y" * (BIG // 2)]
     (change,) = Comparer().differences(old, new).changes
     assert (change.kind, change.path, change.old, change.new) == (Kind.CHANGED, "$", old, new)
-    assert change.whole == f"more than {BIG:,} characters: compared only as a whole"
+    assert change.whole == f"more than {BIG:,} characters or {MANY:,} values: compared only as a whole"
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), ([1], [1, 2]), ({"a": 1}, {"b": 1}), ("a", "b")])

@@ -11,10 +11,10 @@ import pytest
 from piloted import Seen, in_app, running
 from stub_automation import StubAutomation
 
+from core.letting_go import let_go_of
 from data.records import JobDetail
 from tui import clipboard, outside
 from tui.json_lines import ALL, MOST
-from tui.letting_go import let_go
 from tui.widgets.json_view import JsonView
 
 SIZE = 5_000_000
@@ -115,7 +115,7 @@ def test_what_is_let_go_is_freed_and_what_others_hold_stays_whole(automation: St
     details: list[JobDetail] = [automation.detail(812)]
     object.__setattr__(details[0], "trigger", trigger)
     del trigger
-    let_go(details)
+    let_go_of(details)
     assert details == []
     assert [one() for one in gone] == [None, None]
     assert shared == {"n": [1, 2]}

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from core.letting_go import let_go_of
 from core.text import safe_block
 from core.who import actor
 from data.job_records import JsonValue
@@ -18,7 +19,6 @@ from tui.detail_panels import reveal_panel
 from tui.dialogs import CONFIRM, Choice
 from tui.facts import data_title, sections
 from tui.json_pieces import PIECE, json_pieces
-from tui.letting_go import let_go
 from tui.masking import MASKED, REVEALED, masked_detail
 from tui.screens.base import DeckScreen
 from tui.widgets.json_view import JsonPane, JsonView
@@ -131,7 +131,7 @@ class DataScreen(DeckScreen):
     def _let_go(self) -> None:
         if self._left:
             left, self._left = self._left, []
-            asyncio.get_running_loop().run_in_executor(None, let_go, left)
+            asyncio.get_running_loop().run_in_executor(None, let_go_of, left)
 
     def on_json_view_said(self, event: JsonView.Said) -> None:
         """Tell what a search found."""
