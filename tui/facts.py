@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -195,9 +196,9 @@ def coverage_line(coverage: Coverage) -> Text:
 COVERAGE_HEADING = f"{'STEP':12} {'WAY':16} {'RUNS':>6}  {'JOB':>10}  WHEN"
 
 
-def ways_rows(coverage: Coverage) -> list[tuple[int, Text]]:
-    """Return the lines of a coverage, each with its number."""
-    return [(number, _way(way)) for number, way in enumerate(coverage.ways)]
+def ways_rows(coverage: Coverage) -> list[tuple[int, Callable[[], Text]]]:
+    """Return what makes the lines of a coverage, each with its number."""
+    return [(number, partial(_way, way)) for number, way in enumerate(coverage.ways)]
 
 
 def _way(way: Covered) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from rich.text import Text
 from textual.widget import Widget
@@ -13,8 +14,10 @@ from tui import copying
 from tui.copying import Copy
 from tui.screens.base import DeckScreen
 from tui.units import local
-from tui.widgets.lines import TextLines
+from tui.widgets.lines import Line, TextLines
 
+LONGEST = 500
+"""Characters of a subject or a note that a line has: no screen is wider."""
 SHOWN = 1_000
 """Acts that are listed: the newest. `jobdeck audit` has all."""
 
@@ -36,7 +39,7 @@ class AuditScreen(DeckScreen):
     async def reload(self) -> None:
         """Read it anew."""
         acts = await self.read(lambda: list(self.deck.automation.audit.acts(limit=SHOWN)))
-        rows = [(act.id, act_line(act)) for act in acts]
+        rows: list[tuple[int | None, Line]] = [(act.id, partial(act_line, act)) for act in acts]
         self.query_one(TextLines).show(rows or [(None, Text("nothing was done so far"))])
 
     def copies(self) -> list[Copy]:
@@ -46,6 +49,6 @@ class AuditScreen(DeckScreen):
 
 def act_line(act: Act) -> Text:
     """Return an act as a line."""
-    text = Text.assemble(f"{local(act.at)}  ", (f"{act.action:13} ", "bold"), safe(act.subject))
+    text = Text.assemble(f"{local(act.at)}  ", (f"{act.action:13} ", "bold"), safe(act.subject, LONGEST))
     text.append(f"  by {safe(act.actor)}")
-    return text.append(f": {safe(act.note)}" if act.note else "")
+    return text.append(f": {safe(act.note, LONGEST)}" if act.note else "")

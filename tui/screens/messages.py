@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from rich.text import Text
 from textual.widget import Widget
 
 from tui.copying import Copy
 from tui.screens.base import DeckScreen
-from tui.widgets.bars import message
-from tui.widgets.lines import TextLines
+from tui.widgets.bars import Said, message
+from tui.widgets.lines import Line, TextLines
 
 
 class MessagesScreen(DeckScreen):
@@ -30,11 +31,16 @@ class MessagesScreen(DeckScreen):
 
     def _show(self) -> None:
         # Each by its number, so that the cursor stays on the one that is read.
-        numbered = list(enumerate(self.deck.messages))
-        rows = [(number, Text(f"{said.at:%H:%M:%S} ").append_text(message(said))) for number, said in numbered]
+        rows: list[tuple[int | None, Line]] = [
+            (number, partial(_line, said)) for number, said in enumerate(self.deck.messages)
+        ]
         self.query_one(TextLines).show(rows[::-1] or [(None, Text("nothing was told so far"))])
 
     def copies(self) -> list[Copy]:
         """Return the message under the cursor."""
         number = self.query_one(TextLines).current
         return [Copy("m", "message", self.deck.messages[number].text)] if isinstance(number, int) else []
+
+
+def _line(said: Said) -> Text:
+    return Text(f"{said.at:%H:%M:%S} ").append_text(message(said))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from rich.text import Text
@@ -42,7 +43,11 @@ class RevisionScreen(DeckScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the lines out for the width."""
-        self.query_one(TextLines).show(numbered(self.revision.text, event.size.width - BAR))
+        self.run_worker(self._lay_out(event.size.width - BAR), group="lay out", exclusive=True)
+
+    async def _lay_out(self, width: int) -> None:
+        # In a thread, for a recipe may be long.
+        self.query_one(TextLines).show(await asyncio.to_thread(numbered, self.revision.text, width))
 
     def blocked(self, action: str) -> str | None:
         """Return why an action is greyed, or None."""

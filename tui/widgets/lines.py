@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeAlias
 
 from rich.segment import Segment
 from rich.style import Style
@@ -201,14 +202,18 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             self._opened()
 
 
+Line: TypeAlias = Text | Callable[[], Text]
+"""A line, or what makes it when it is seen: of thousands of long ones only those are made."""
+
+
 class TextLines(LineList):
-    """A list whose lines are given whole, each with its key."""
+    """A list whose lines are given, each with its key."""
 
     def __init__(self, opened: Callable[[], None] = lambda: None, id: str | None = None) -> None:
         super().__init__(opened, id)
-        self._rows: Sequence[tuple[Hashable, Text]] = ()
+        self._rows: Sequence[tuple[Hashable, Line]] = ()
 
-    def show(self, rows: Sequence[tuple[Hashable, Text]]) -> None:
+    def show(self, rows: Sequence[tuple[Hashable, Line]]) -> None:
         """Show these rows: key and line."""
         self._rows = rows
         self.lines_changed()
@@ -217,7 +222,8 @@ class TextLines(LineList):
         return len(self._rows)
 
     def line(self, index: int) -> Text:
-        return self._rows[index][1].copy()
+        line = self._rows[index][1]
+        return line.copy() if isinstance(line, Text) else line()
 
     def key(self, index: int) -> Hashable:
         return self._rows[index][0]
