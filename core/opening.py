@@ -52,7 +52,9 @@ class Opening:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close what was opened; a read under way is given up."""
+        if self._ahead is not None:
+            self._ahead.stop()
         if self._early is not None:
             self._early.close()
         with self._lock:

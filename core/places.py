@@ -76,6 +76,7 @@ def store_file(workspace: Path) -> Path | None:
 
 def _named_url(workspace: Path) -> object:
     try:
+        # Most files say nothing of it, and to read one as TOML takes longer than to read the first rows.
         if b"store" not in (workspace / FILE).read_bytes():
             return STORE_URL
     except OSError:

@@ -40,4 +40,6 @@ def _terminal() -> None:
         told = failed(error)
         told.show()
         sys.exit(told.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit()

@@ -18,7 +18,7 @@ from terminal import Terminal, jobdeck
 from textual import events
 
 from core.reruns import Rerun, Selection
-from data.job_records import Job, JobFilter, Sort
+from data.job_records import Job, JobFilter, Sort, Stopped
 from data.report import Report
 from data.states import Status
 from tests.benchmarks.generate import fill
@@ -223,6 +223,14 @@ async def test_s_sorts_by_the_column_under_the_cursor_and_I_turns_it_round(stub:
         await seen.sees("Sort by?")
         await seen.press("b")
         await seen.sees("by status, ascending")
+
+
+@in_app
+async def test_who_quits_waits_for_no_read(stub: Stub) -> None:
+    async with running(stub) as seen:
+        report = seen.table._report
+    with pytest.raises(Stopped):
+        report.count()
 
 
 # Filters

@@ -127,6 +127,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     # Reading
 
+    def on_unmount(self) -> None:
+        """Give up what is being read: nobody is to wait for it when the terminal ends."""
+        if self._report is not None:
+            self._report.stop()
+
     def _work(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = True) -> None:
         """Do `work` beside the event loop's other work; what the store refuses becomes a message."""
         self.run_worker(self._told(work), group=group, exclusive=exclusive)
