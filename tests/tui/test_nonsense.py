@@ -126,7 +126,7 @@ WALK: tuple[tuple[str, str], ...] = (
     ("n", "1.2 and 1.3"), ("+", "1.2 and 1.3"), ("G", "1.2 and 1.3"), ("\x1b", "> versions"), ("\x1b", "jobs > 1.3"),
     ("\x1b", "3 jobs"),
     # The others.
-    ("2", "3, 2 failed"), ("e", "cannot be a recipe's name"), ("G", "> torn"), ("\r", "recipes > torn"),
+    ("2", "3, 2 failed"), ("e", "e opens it there"), ("G", "> torn"), ("\r", "recipes > torn"),
     ("\x1b", "!recipes > torn"), ("k", "> sync"), ("a", "Stop sync"), ("\x1b", "!Stop sync"), ("\r", "recipes > sync"),
     ("\t", "r2"), ("\r", "recipes > sync > r2"), ("G", "recipes > sync > r2"), ("\x1b", "!sync > r2"),
     ("\x1b", "!recipes > sync"), ("3", "done"), ("\r", "batch 1 done"), ("r", "Rerun: "), ("\x1b", "!Rerun:"),

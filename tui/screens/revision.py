@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 from rich.text import Text
 from textual import events
@@ -43,7 +44,7 @@ class RevisionScreen(DeckScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the lines out for the width."""
-        self.run_worker(self._lay_out(event.size.width - BAR), group="lay out", exclusive=True)
+        self.run_worker(partial(self._lay_out, event.size.width - BAR), group="lay out", exclusive=True)
 
     async def _lay_out(self, width: int) -> None:
         # In a thread, for a recipe may be long.
