@@ -51,7 +51,8 @@ class Timing:
     blocked: float
     filter: str
     sort: tuple[str, bool]
-    start: int
+    top: int | None
+    """The id of the job in the first row that is shown then."""
 
 
 class Longest:
@@ -106,7 +107,7 @@ def drive(workspace: Path, result: Path, began: float, filters: Sequence[str]) -
             timings = []
             table = await self._first_rows()
             opened = (time.time() - began) * 1000
-            timings.append(Timing("open", opened, longest.taken(), "", ("received_at", True), 0))
+            timings.append(Timing("open", opened, longest.taken(), "", ("received_at", True), None))
             await self._until(lambda: table.total is not None and table.everything is not None)
             for name, key in (("down", "j"), ("page down", "pagedown"), ("end", "G"), ("page up", "pageup"),
                               ("top", "g")):
@@ -163,7 +164,8 @@ def drive(workspace: Path, result: Path, began: float, filters: Sequence[str]) -
             act()
             await self._until(there)
             taken = (max(await self._painted(time.perf_counter()), start) - start) * 1000
-            return Timing(name, taken, longest.taken(), filter, (table.sort.column, table.sort.descending), table._top)
+            return Timing(name, taken, longest.taken(), filter, (table.sort.column, table.sort.descending),
+                          getattr(table._window.at(table._top), "id", None))
 
         async def _painted(self, since: float) -> float:
             await self._until(lambda: self.displayed >= since or self._nothing_to_paint())
@@ -225,15 +227,15 @@ class Noted:
 
 
 def sqlite_alone(database: Path, timing: Timing) -> float:
-    """Return the milliseconds that SQLite needs for the statements that fetch the first screen of an operation."""
+    """Return the milliseconds that SQLite needs for the statements that fetch the rows shown after an operation."""
     store = Noted(Snapshots(database))
     report = Report(store, FILTERS.get(timing.filter, JobFilter()), Sort(*timing.sort))
-    if timing.start:
-        report.count()
-        if timing.start < report.count() - 10 * SCREEN:
-            report.collect_anchors(lambda: False)
+    job = None if timing.top is None else report.job(timing.top)
     store.sent.clear()
-    report.rows(timing.start, SCREEN)
+    if job is None:
+        report.rows(0, SCREEN)
+    else:
+        report.near(job, 0, SCREEN)
     with closing(sqlite3.connect(database)) as raw:
         best = float("inf")
         for _ in range(3):
