@@ -125,6 +125,7 @@ def drive(workspace: Path, result: Path, began: float, filters: Sequence[str]) -
                         f"  {name}: mark all", table, lambda: self.simulate_key("asterisk"),
                         lambda: table.marks.filter is not None, name,
                     ))  # fmt: skip
+                    await self._until(lambda: table.marked is not None and table.outside is not None)
                     table.set_marks(Marks())
             result.write_text(json.dumps([asdict(timing) for timing in timings]))
             self.exit()

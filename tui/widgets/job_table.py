@@ -223,7 +223,7 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         own = (recipe, own_names(known, window.rows) if recipe is not None else ())
         if own != self._own:
             self._own = own
-            self._place_columns()
+            self._set_columns()
 
     def on_resize(self, event: events.Resize) -> None:
         """Place the columns anew; the cursor stays in sight."""
@@ -233,11 +233,14 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def _place_columns(self) -> None:
+        self._set_columns()
+        self._repaint()
+
+    def _set_columns(self) -> None:
         self._placed = place(self.size.width, BAR, visible(columns_with(self._own[1]), self.arrangement))
         self._bodies.clear()
         if self.column is None and self._placed:
             self._column = self._placed[0].column.id
-        self._repaint()
 
     def on_focus(self) -> None:
         """Show the cursor as the one that keys move."""
