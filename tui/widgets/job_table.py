@@ -69,6 +69,8 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         self._column = "received"
         self._placed: tuple[Placed, ...] = ()
         self._painted: list[Strip] = []
+        # What is about to be painted; made anew whenever anything changes that shows.
+        self._fresh: dict[int, Strip] = {}
         self._bodies: dict[int, tuple[Job, list[Segment]]] = {}
         self._own: tuple[str | None, tuple[str, ...]] = (None, ())
         self._own_of: Window | None = None
@@ -150,7 +152,7 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
     # Painting
 
     def render_line(self, y: int) -> Strip:
-        strip = self._strip(y, self.size.width)
+        strip = self._fresh.pop(y, None) or self._strip(y, self.size.width)
         if y < len(self._painted):
             self._painted[y] = strip
         return strip
@@ -207,8 +209,11 @@ class JobTable(MarkedRows, can_focus=True, inherit_bindings=False):
         """Paint the lines that differ from what was painted."""
         self._know_own()
         width, height = self.size
+        self._fresh.clear()
         for y in range(min(height, len(self._painted))):
-            if self._painted[y] != self._strip(y, width):
+            strip = self._strip(y, width)
+            if self._painted[y] != strip:
+                self._fresh[y] = strip
                 self.refresh(Region(0, y, width, 1))
 
     def _know_own(self) -> None:
