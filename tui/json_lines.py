@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,9 +66,11 @@ class Row(NamedTuple):
     """Where a piece of text or what is not shown begins."""
 
     @property
-    def key(self) -> tuple[str, Path, int]:
-        """What names the line while others come and go."""
-        return (self.kind, self.path, self.place if self.kind == Kind.TEXT else 0)
+    def key(self) -> Path:
+        """What names the line while others come and go; lines are in the order of their keys."""
+        if self.kind == Kind.VALUE:
+            return self.path
+        return (*self.path, {Kind.BEFORE: -1, Kind.TEXT: self.place, Kind.AFTER: sys.maxsize}[self.kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +111,26 @@ class JsonLines:
         step, size = _step(row.value), _size(row.value)
         if row.kind == Kind.BEFORE:
             start = max(start - step, 0)
-            self._set(index, (start, min(stop, start + _most(row.value))))
+            self._show(row, (start, min(stop, start + _most(row.value))))
         elif row.kind == Kind.AFTER:
             stop = min(stop + step, size)
             # By whole steps, so that going back shows the same lines.
-            self._set(index, (max(start, -(-stop // step) * step - _most(row.value)), stop))
+            self._show(row, (max(start, -(-stop // step) * step - _most(row.value)), stop))
         elif size and not self.opened(row):
-            self._set(index, (0, min(step, size)))
+            self._show(row, (0, min(step, size)))
 
     def close(self, index: int) -> None:
         """Fold the value of a line."""
         row = self.rows[index]
         if self.opened(row):
             del self.windows[row.path]
-            self._replace(index)
+            self._replace(row)
 
     def parent(self, index: int) -> int:
         """Return the line of what a line is in; of a section, the section's own."""
         row = self.rows[index]
         wanted = row.path if row.kind != Kind.VALUE else row.path[:-1]
-        return self.find((Kind.VALUE, wanted, 0)) if wanted else index
+        return self._at(wanted) if wanted else index
 
     def open_all(self, lines: int = ALL) -> None:
         """Open what is not deep first, until so many lines are open."""
@@ -156,13 +160,10 @@ class JsonLines:
 
     # Finding
 
-    def find(self, key: tuple[str, Path, int]) -> int:
-        """Return the line with this key; if there is none, of the nearest value that it is in."""
-        lines = {row.key: index for index, row in enumerate(self.rows)}
-        path = key[1]
-        while key not in lines and path:
-            key, path = (Kind.VALUE, path, 0), path[:-1]
-        return lines.get(key, 0)
+    def find(self, key: Path) -> int | None:
+        """Return the line with this key, None where it is not shown."""
+        index = self._at(key)
+        return index if index < len(self.rows) and self.rows[index].key == key else None
 
     def search(self, text: str) -> list[Path]:
         """Return where a key or a scalar contains `text`, whatever its case, in order; slow for a big document."""
@@ -180,7 +181,7 @@ class JsonLines:
         if isinstance(value, str) and _size(value):
             self._include(path, value, self._places.get(path, 0))
         self.rows = self._all_rows()
-        return self.find((Kind.VALUE, path, 0))
+        return self._at(path)
 
     def _matches(self, wanted: str) -> Iterator[Path]:
         # A stack of iterators, for depth costs Python's stack nothing and width no list.
@@ -209,51 +210,60 @@ class JsonLines:
 
     # Lines
 
-    def _set(self, index: int, window: tuple[int, int]) -> None:
-        """Have this part shown of the value that a line is, or belongs to."""
-        path = self.rows[index].path
-        self.windows[path] = window
-        while self.rows[index].kind != Kind.VALUE or self.rows[index].path != path:
-            index -= 1
-        self._replace(index)
+    def _at(self, key: Path) -> int:
+        """Return the first line whose key is not before this one."""
+        return bisect_left(self.rows, key, key=lambda row: row.key)
 
-    def _replace(self, index: int) -> None:
-        row = self.rows[index]
-        end = index + 1
-        while end < len(self.rows) and self.rows[end].path[: len(row.path)] == row.path:
-            end += 1
-        self.rows[index:end] = self._rows(row.path, row.depth, row.label, row.value)
+    def _end(self, path: Path) -> int:
+        """Return the first line after a value and all that is in it."""
+        return self._at((*path[:-1], path[-1] + 1))
+
+    def _show(self, line: Row, window: tuple[int, int]) -> None:
+        """Have this part shown of the value that a line is, or belongs to."""
+        path = line.path
+        before, self.windows[path] = self.windows.get(path, (0, 0)), window
+        start, stop = max(before[0], window[0]), min(before[1], window[1])
+        row = self.rows[self._at(path)]
+        if isinstance(row.value, str) or start >= stop:
+            self._replace(row)
+            return
+        # What was shown already stays as it is: of a long list it is most.
+        self.rows[self._at((*path, stop)) : self._end(path)] = self._rows(self._inside(row, stop, window[1]))
+        self.rows[self._at(path) + 1 : self._at((*path, start))] = self._rows(self._inside(row, window[0], start))
+
+    def _replace(self, row: Row) -> None:
+        self.rows[self._at(row.path) : self._end(row.path)] = self._rows(iter([row]))
 
     def _all_rows(self) -> list[Row]:
-        return [
-            row
-            for number, section in enumerate(self.sections)
-            for row in self._rows((number,), 0, section.name, section.value)
-        ]
+        sections = enumerate(self.sections)
+        return list(self._rows(Row(Kind.VALUE, (at,), 0, section.name, section.value) for at, section in sections))
 
-    def _rows(self, path: Path, depth: int, label: str | None, value: JsonValue) -> Iterator[Row]:
+    def _rows(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Yield these, each followed by what is open in it."""
         # A stack of iterators: generators inside each other would hand each row of a deep value through all of them.
-        stack = [iter([Row(Kind.VALUE, path, depth, label, value)])]
+        stack = [rows]
         while stack:
             for row in stack[-1]:
                 yield row
                 if row.kind == Kind.VALUE and row.path in self.windows:
-                    stack.append(self._inside(row.path, row.depth + 1, row.value))
+                    start, stop = self.windows[row.path]
+                    stack.append(self._inside(row, start, min(stop, _size(row.value))))
                     break
             else:
                 stack.pop()
 
-    def _inside(self, path: Path, depth: int, value: JsonValue) -> Iterator[Row]:
-        start, stop = self.windows[path]
-        stop = min(stop, _size(value))
-        if start > 0:
+    def _inside(self, row: Row, start: int, stop: int) -> Iterator[Row]:
+        """Yield this part of what is in an open value, and how much is not shown where that is at its ends."""
+        path, depth, value = row.path, row.depth + 1, row.value
+        window = self.windows[path]
+        if 0 < start == window[0]:
             yield Row(Kind.BEFORE, path, depth, None, value, start)
         if isinstance(value, str):
             yield from _text_rows(path, depth, value, start, stop)
         else:
             for at, key, child in _children(value, start, stop):
                 yield Row(Kind.VALUE, (*path, at), depth, key, child)
-        if stop < _size(value):
+        if window[1] == stop < _size(value):
             yield Row(Kind.AFTER, path, depth, None, value, stop)
 
 

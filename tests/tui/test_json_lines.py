@@ -69,3 +69,15 @@ def test_opening_and_folding_a_line_gives_the_same_lines_again(value: Any) -> No
     assert len(lines.rows) >= len(folded)
     lines.close(0)
     assert texts(lines) == folded
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 10_000)), max_size=12))
+def test_what_is_opened_and_folded_shows_the_same_as_if_all_were_made_anew(acts: list[tuple[bool, int]]) -> None:
+    long = [[*range(7 * WINDOW)], {"text": "a line\n" * 4_000}, *range(7 * WINDOW)]
+    lines = JsonLines([Section("first", long), Section("second", {"in": long})])
+    for opens, place in acts:
+        # Every other time the end, where a long list says that there is more.
+        at = len(lines.rows) - 1 if place % 2 else place % len(lines.rows)
+        (lines.open if opens else lines.close)(at)
+        assert lines.rows == JsonLines(lines.sections, lines).rows
+        assert [lines.find(row.key) for row in lines.rows] == [*range(len(lines.rows))]

@@ -6,6 +6,7 @@ import asyncio
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 from rich.text import Text
 from textual import events
@@ -16,7 +17,7 @@ from textual.message import Message
 from data.job_records import JsonValue
 from tui.actions import bindings
 from tui.copying import place
-from tui.json_lines import FOUND, JsonLines, Kind, Path, Section, row_text
+from tui.json_lines import FOUND, JsonLines, Path, Section, row_text
 from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList
@@ -68,8 +69,11 @@ class JsonView(LineList, inherit_bindings=False):
     def count(self) -> int:
         return len(self.json.rows)
 
-    def key(self, index: int) -> Hashable:
+    def key(self, index: int) -> Path:
         return self.json.rows[index].key
+
+    def find(self, key: Path) -> int | None:  # type: ignore[override]
+        return self.json.find(key)
 
     def line(self, index: int) -> Text:
         row = self.json.rows[index]
@@ -127,7 +131,7 @@ class JsonView(LineList, inherit_bindings=False):
 
     def action_collapse_all(self) -> None:
         """Fold all."""
-        self._key = (Kind.VALUE, self._path()[:1], 0)
+        self._key = self._path()[:1]
         self.json.close_all()
         self.lines_changed()
 
@@ -178,7 +182,7 @@ class JsonView(LineList, inherit_bindings=False):
     def _go(self, number: int) -> None:
         path = self._found[number]
         index = self.json.reveal(path)
-        self._key = (Kind.VALUE, path, 0)
+        self._key = path
         self.lines_changed()
         self.move_to(index)
         many = count(len(self._found), "place") if len(self._found) < FOUND else f"the first {FOUND:,} places"
@@ -209,7 +213,7 @@ class JsonPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Bar(id="json-title")
-        yield JsonView(self._type_search)
+        yield JsonView(self.type_search)
         yield SearchLine(self._search)
 
     def show(self, name: Hashable, title: Text, sections: Sequence[Section]) -> None:
@@ -217,7 +221,8 @@ class JsonPane(Vertical):
         self.query_one("#json-title", Bar).show(title)
         self.query_one(JsonView).show(name, sections)
 
-    def _type_search(self) -> None:
+    def type_search(self) -> None:
+        """Ask for the text to search."""
         search = self.query_one(SearchLine)
         search.display = True
         search.value = ""
@@ -228,6 +233,6 @@ class JsonPane(Vertical):
         self.query_one(SearchLine).leave()
         view = self.query_one(JsonView)
         if text:
-            self.run_worker(view.search(text), group="search", exclusive=True)
+            self.run_worker(partial(view.search, text), group="search", exclusive=True)
         else:
             view.clear_search()
