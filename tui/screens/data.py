@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from core.letting_go import let_go_of
@@ -21,13 +19,12 @@ from tui.facts import data_title, sections
 from tui.json_pieces import PIECE, json_pieces
 from tui.masking import MASKED, REVEALED, masked_detail
 from tui.screens.base import DeckScreen
+from tui.uncollected import uncollected
 from tui.widgets.json_view import JsonPane, JsonView
 from tui.widgets.lines import LineList
 from tui.widgets.step_tree import TRIGGER, StepTree
 
 BEING_READ = "the job is being read"
-MANY = 100_000
-"""Lists and mappings in a version's data from which looking through them takes too long."""
 
 
 class DataScreen(DeckScreen):
@@ -229,18 +226,3 @@ def _text_pieces(text: str) -> Iterator[str]:
         end = text.find("\n", at + PIECE, at + 2 * PIECE) + 1 or at + 2 * PIECE
         yield text[at:end]
         at = end
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep what is made meanwhile, if it is much, out of the garbage collector's sight.
-
-    A collection looks through it all and holds the event loop as long; data has no cycles and goes without one.
-    """
-    gc.disable()
-    try:
-        yield
-        if gc.get_count()[0] > MANY:
-            gc.freeze()
-    finally:
-        gc.enable()

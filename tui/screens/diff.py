@@ -16,6 +16,7 @@ from tui.copying import Copy
 from tui.diff_lines import DiffLines
 from tui.masking import masked_diff
 from tui.screens.base import DeckScreen
+from tui.uncollected import uncollected
 from tui.widgets.diff_view import DiffView
 
 Version: TypeAlias = tuple[int, int]
@@ -70,9 +71,10 @@ class DiffScreen(DeckScreen):
     def _compared(self) -> DiffLines:
         comparing = self.deck.automation.comparing
         made = self._made
-        if made is None:
-            made = comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
-        return DiffLines(masked_diff(made))
+        with uncollected():
+            if made is None:
+                made = comparing.versions(*self.versions) if self.versions else comparing.with_last_good(self.job_id)
+            return DiffLines(masked_diff(made))
 
     def action_next_difference(self) -> None:
         """Go to the next difference."""

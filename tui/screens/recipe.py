@@ -23,6 +23,7 @@ from tui.facts import COVERAGE_HEADING, coverage_line, recipe_facts, ways_rows
 from tui.recipe_lines import REVISIONS_HEADING, revision_rows, tally_lines, trigger_line
 from tui.screens.base import DeckScreen
 from tui.screens.revision import RecipeDiffScreen, RevisionScreen
+from tui.uncollected import uncollected
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList, TextLines
 from tui.wrapping import cut, rows
@@ -109,7 +110,8 @@ class RecipeScreen(DeckScreen):
         automation = self.deck.automation
         state = automation.recipe(self.recipe)
         try:
-            return state, automation.trials.coverage(self.recipe)
+            with uncollected():
+                return state, automation.trials.coverage(self.recipe)
         except RecipeProblems:
             # It was never valid: nothing has run.
             return state, None
