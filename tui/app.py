@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,7 +191,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
     def _beat(self) -> None:
         if not self._beating:
             self._beating = True
-            self.run_worker(self._look(), group="beat")
+            self.run_worker(self._look, group="beat")
 
     async def _look(self) -> None:
         try:
@@ -315,7 +316,7 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     def copy(self, text: str, name: str = "") -> None:
         """Put `text` on the clipboard and say which way it went; with a name, that is told in its stead."""
-        self.run_worker(self._copy(text, name or text), group="copy")
+        self.run_worker(partial(self._copy, text, name or text), group="copy")
 
     async def _copy(self, text: str, name: str) -> None:
         folder = Path(self.automation.workspace, ".jobdeck")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, cast
 
 from rich.text import Text
@@ -33,6 +33,7 @@ from tui.dialogs import (
 )
 from tui.units import count
 from tui.widgets.bars import FooterBar, HeaderBar, MessageLine, Said, notice
+from tui.work import Work, begin
 
 if TYPE_CHECKING:
     from core.cancels import Cancellation
@@ -149,11 +150,11 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         """Return what `call` returns, from a thread."""
         return await asyncio.to_thread(call, *args, **kwargs)
 
-    def act(self, work: Awaitable[None], group: str = "act") -> None:
+    def act(self, work: Work, group: str = "act") -> None:
         """Do `work` beside the event loop's other work; an error on purpose becomes a message."""
-        self.run_worker(self._told(work), group=group)
+        begin(self, self._told, work, group)
 
-    async def _told(self, work: Awaitable[None]) -> None:
+    async def _told(self, work: Work) -> None:
         try:
             await work
         except JobdeckError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -13,6 +13,7 @@ from textual.scroll_view import ScrollView
 from core.errors import JobdeckError
 from data.job_records import Job, JobFilter, Sort, Stopped
 from tui.widgets.window import UNPLACED, Window, running
+from tui.work import Work, begin
 
 if TYPE_CHECKING:
     from core.automation import Report
@@ -132,11 +133,11 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
         if self._report is not None:
             self._report.stop()
 
-    def _work(self, work: Coroutine[Any, Any, None], group: str, *, exclusive: bool = True) -> None:
+    def _work(self, work: Work, group: str, *, exclusive: bool = True) -> None:
         """Do `work` beside the event loop's other work; what the store refuses becomes a message."""
-        self.run_worker(self._told(work), group=group, exclusive=exclusive)
+        begin(self, self._told, work, group, exclusive=exclusive)
 
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _told(self, work: Work) -> None:
         try:
             await work
         except Stopped:
@@ -352,7 +353,8 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def _height(self) -> int:
-        return max(self.size.height - self._head, 1)
+        # Before it is laid out, no more than the terminal has.
+        return max((self.size.height or self.app.size.height) - self._head, 1)
 
     @property
     def _head(self) -> int:
