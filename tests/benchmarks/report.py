@@ -32,6 +32,7 @@ from data.snapshots import Snapshots
 from data.states import Status
 from tests.benchmarks.generate import make
 from tests.tui.terminal import Terminal
+from tui import views
 
 LIMIT_MS = 50.0
 SCREEN = 20
@@ -256,7 +257,7 @@ def measure(workspace: Path, filters: Sequence[str] = tuple(FILTERS)) -> list[Ti
         words = [str(workspace), "--drive", str(result), "--began", str(time.time()), "--filters", *filters]
         argv = [sys.executable, "-m", "tests.benchmarks.report", *words]
         # The view of a run before, which was its last operation.
-        (workspace / ".jobdeck" / "view.json").unlink(missing_ok=True)
+        views.forget(workspace)
         with Terminal(argv) as terminal:
             try:
                 status = terminal.process.wait(2 * DEADLINE)

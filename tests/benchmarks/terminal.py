@@ -24,6 +24,7 @@ from terminal import Link, Terminal, jobdeck
 
 from tests.benchmarks.generate import make
 from tests.benchmarks.report import FILTERS, LIMIT_MS, measure, sqlite_alone
+from tui import views
 
 FRAMES_MS = 33.0
 """Two frames, by which a key may be painted later than SQLite alone needs."""
@@ -36,7 +37,7 @@ LINKS = (
     ("50 kB/s, 250 ms", Link(50_000, 0.125), 1.0),
 )
 """Slow lines with the time of a round trip, and the seconds in which the screen has to catch up."""
-STARTS = 11
+STARTS = 21
 ROUNDS = 3
 LABEL = """
 from textual.app import App
@@ -115,12 +116,14 @@ def memory(workspace: Path, jobs: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder) / "workspace", SMALL)
         few = _resident(Path(folder) / "workspace", SMALL)
+    views.forget(workspace)
     many = _resident(workspace, jobs)
     yield Figure("memory", many / few, GROWTH, "times", f"{many / 1e6:,.1f} MB, {few / 1e6:,.1f} MB at {SMALL:,} jobs")
 
 
 def started(workspace: Path, jobs: int) -> Iterator[Figure]:
     """Yield the time from the start to the first row, beside that of a label alone; the medians of some by turns."""
+    views.forget(workspace)
     with tempfile.TemporaryDirectory() as compiled:
         # As installed: all of it compiled by the first of the starts, whatever the caller's environment says.
         environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
