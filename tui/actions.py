@@ -98,7 +98,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("view_delete", ("x",), "delete the saved view", ("views",), "delete"),
     # Inside data
     Action("copy_value", ("y",), "copy the value", ("json",)),
-    Action("search", ("/",), "search in the data", ("json",), "search"),
+    Action("search", ("/",), "search in the data", ("steps", "json"), "search"),
     Action("search_next", ("n",), "the next place found", ("json",)),
     Action("search_previous", ("N",), "the place found before", ("json",)),
     # Differences

@@ -38,7 +38,7 @@ NAMED = frozenset(
 )
 """Keys that are no characters and that terminals send, by Textual's names."""
 _ALWAYS = frozenset({"screen", "global"})
-_WITHIN = frozenset({frozenset({"detail", "tree"}), frozenset({"detail", "json"})})
+_WITHIN = frozenset(map(frozenset, (("detail", "steps"), ("detail", "tree"), ("steps", "tree"), ("detail", "json"))))
 
 
 class Keymap(NamedTuple):

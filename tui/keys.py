@@ -25,6 +25,9 @@ class OrderedKeys(Seams, inherit_bindings=False):
 
     async def on_event(self, event: events.Event) -> None:
         """Take keys and pasted text in; leave the rest to Textual."""
+        if isinstance(event, events.Key) and event.key == "ctrl+j":
+            # Terminals send it for Enter, too: while the line still edits, before the start made it raw.
+            event = events.Key("enter", "\r")
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             await self._take(event)
         else:

@@ -7,9 +7,8 @@ from tui.actions import ACTIONS, Action, shown
 _PLACES = {
     "report": "The jobs report", "detail": "A job", "history": "A job's versions", "recipes": "The recipes",
     "recipe": "A recipe", "activity": "Bulk reruns", "batch": "A bulk rerun", "errors": "Errors in groups",
-    "diff": "Two versions compared",
-    "tree": "The steps of a job", "json": "Data", "lines": "Every list", "screen": "Every screen",
-    "global": "Everywhere",
+    "diff": "Two versions compared", "steps": "The steps of a job", "tree": "What folds", "json": "Data",
+    "lines": "Every list", "screen": "Every screen", "global": "Everywhere",
 }  # fmt: skip
 _HEAD = """# Keys
 

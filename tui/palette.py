@@ -36,10 +36,10 @@ class ActionProvider(Provider):
             yield DiscoveryHit(self._display(action), self._call(action), text=action.label)
 
     async def search(self, query: str) -> Hits:
-        """Yield those that match."""
+        """Yield those that match by what they do, or by the name that a keymap has for them."""
         matcher = self.matcher(query)
         for action in self._offered():
-            score = matcher.match(action.label)
+            score = max(matcher.match(action.label), matcher.match(action.id.replace("_", " ")))
             if score > 0:
                 yield Hit(score, self._display(action), self._call(action), text=action.label)
 

@@ -66,8 +66,8 @@ def automation() -> StubAutomation:
         ("global", JobdeckApp), ("screen", DeckScreen), ("detail", DetailScreen), ("history", HistoryScreen),
         ("diff", DiffScreen), ("tree", DiffView), ("recipes", RecipesScreen), ("revision", RevisionScreen),
         ("recipe_diff", RecipeDiffScreen), ("errors", ErrorsScreen),
-        ("activity", ActivityScreen), ("batch", BatchScreen), ("tree", StepTree), ("json", JsonView),
-        ("lines", JsonView), ("columns", ColumnsScreen), ("views", ViewsScreen),
+        ("activity", ActivityScreen), ("batch", BatchScreen), ("steps", StepTree), ("tree", StepTree),
+        ("json", JsonView), ("lines", JsonView), ("columns", ColumnsScreen), ("views", ViewsScreen),
     ],
 )  # fmt: skip
 def test_every_action_has_its_method(place: str, owner: type) -> None:
@@ -84,7 +84,7 @@ def test_every_action_has_a_key_that_terminals_and_multiplexers_leave_alone() ->
     assert [id for id, its in keys.items() if its <= TAKEN_BY_MULTIPLEXERS_AND_TERMINALS] == []
 
 
-@pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "tree", "lines", "screen"),
+@pytest.mark.parametrize("places", [("report", "screen", "global"), ("detail", "steps", "tree", "lines", "screen"),
                                     ("detail", "json", "lines", "screen"), ("history", "lines", "screen"),
                                     ("diff", "tree", "lines", "screen"), ("errors", "lines", "screen", "global"),
                                     ("batch", "lines", "screen"), ("columns", "lines", "screen", "global"),
@@ -202,12 +202,15 @@ async def test_help_breaks_a_reason_that_a_narrow_screen_would_cut_off(automatio
         await seen.sees("open the latest version — off: version 1", "    is the latest")
 
 
+@pytest.mark.parametrize("query", ["versions of", "history"])
 @in_app
-async def test_the_palette_runs_an_action(automation: StubAutomation) -> None:
+async def test_the_palette_runs_an_action_found_by_what_it_does_or_by_its_name(
+    automation: StubAutomation, query: str
+) -> None:
     async with running(automation) as seen:
         seen.app.open_job(812)
         await seen.sees("tell log.write")
-        await seen.press("ctrl+p", *"versions of", "enter")
+        await seen.press("ctrl+p", *query, "enter")
         await seen.sees("1 version", "jobs > 812 > versions")
 
 

@@ -167,15 +167,18 @@ async def test_a_step_in_doubt_is_settled(automation: StubAutomation, key: str, 
         await seen.sees("queued · version 1 of 1")
 
 
+@pytest.mark.parametrize("lines", [24, 12])
 @in_app
-async def test_search_opens_what_is_folded_and_escape_ends_it_before_it_goes_back(automation: StubAutomation) -> None:
+async def test_search_opens_what_is_folded_and_escape_ends_it_before_it_goes_back(
+    automation: StubAutomation, lines: int
+) -> None:
     items = [{"n": number, "name": f"item {number}"} for number in range(5000)]
     automation.trigger = {"items": items, "deep": {"a": 1}}
-    async with running(automation) as seen:
+    async with running(automation, size=(80, lines)) as seen:
         screen = await opened(seen)
         await seen.press("g")
-        await seen.sees("trigger {2}", "items [5,000]")
-        await seen.press("tab", "/", *"item 4999", "enter")
+        await seen.until(lambda: screen.query_one(JsonView).json.sections[0].name == "trigger")
+        await seen.press("/", *"item 4999", "enter")
         await seen.sees('name: "item 4999"', "'item 4999': 1 of 1 place")
         assert screen.query_one(JsonView).count() < 1000
         await seen.press("escape")

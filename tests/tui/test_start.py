@@ -67,6 +67,19 @@ def test_all_else_is_there_soon_after_the_first_row(workspace: Path) -> None:
         terminal.wait_for("d diff")
 
 
+def test_keys_pressed_before_the_terminal_is_there_are_obeyed_in_their_order(workspace: Path) -> None:
+    with jobdeck(workspace) as terminal:
+        terminal.send("jjj\r")
+        terminal.wait_for(f"jobs > {JOBS - 3}")
+
+
+def test_who_quits_before_anything_is_there_leaves_without_a_word(workspace: Path) -> None:
+    with jobdeck(workspace) as terminal:
+        terminal.send("q")
+        assert terminal.process.wait(10) == 0
+        assert b"Warning" not in terminal.received
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"), [("[engine]\nslots = 0\n", "slots: must be greater"), ("[engine\n", "jobdeck.toml:1:8")]
 )

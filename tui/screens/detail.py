@@ -73,7 +73,7 @@ class DetailScreen(DataScreen):
     def body(self) -> Iterable[Widget]:
         yield Bar(id="facts")
         with Container(id="panes"):
-            yield StepTree(self._open_step)
+            yield StepTree(self._open_step, self._search)
             yield JsonPane()
 
     def place(self) -> str:
@@ -155,6 +155,10 @@ class DetailScreen(DataScreen):
         self.set_class(data, "on-data")
         self.set_focus(self.query_one(JsonView if data else StepTree))
         self.show_footer()
+
+    def _search(self) -> None:
+        self._to_data(True)
+        self.query_one(JsonPane).type_search()
 
     def action_back(self) -> None:
         """End the search in the data, or go back."""

@@ -159,11 +159,13 @@ def _end(step: StepRecord) -> Text:
 class StepTree(LineList, inherit_bindings=False):
     """The trigger's line, then the steps; the cursor stays on its step while the version runs."""
 
-    WHERE = ("tree", "lines")
-    BINDINGS = [*bindings("tree", "lines")]
+    WHERE = ("steps", "tree", "lines")
+    BINDINGS = [*bindings("steps", "tree", "lines")]
 
-    def __init__(self, opened: Callable[[], None]) -> None:
+    def __init__(self, opened: Callable[[], None], search_wanted: Callable[[], None]) -> None:
+        """`search_wanted` is called when the search key is pressed."""
         super().__init__(opened)
+        self._search_wanted = search_wanted
         self._roots: list[Node] = []
         self._folded: set[str] = set()
         self._seen: set[str] = set()
@@ -214,6 +216,10 @@ class StepTree(LineList, inherit_bindings=False):
         if not isinstance(node, Node):
             return Text(f"  {self._heads[node]}", style="bold")
         return node_text(node, node.key in self._folded, self.size.width - BAR, self._span)
+
+    def action_search(self) -> None:
+        """Ask for the text to search in the data beside the steps."""
+        self._search_wanted()
 
     def action_expand(self) -> None:
         """Open what is folded."""
