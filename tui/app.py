@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,7 @@ from tui.screens.base import DeckScreen
 from tui.screens.report import ReportScreen
 from tui.widgets.bars import Said, engine_words, notice
 from tui.words import unicode_output
+from tui.work import begin
 
 if TYPE_CHECKING:
     from core.automation import Automation, EngineState
@@ -128,6 +128,12 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
             gc.enable()
 
     # What it draws
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Read the styles anew if a colour changed: Textual calls this at the first screen of every mode."""
+        before = self.theme_variables
+        if self.get_css_variables() != before:
+            super().refresh_css(animate)
 
     def action_command_palette(self) -> None:
         """Find an action by its name."""
@@ -314,13 +320,13 @@ class JobdeckApp(OrderedKeys, Drawn, inherit_bindings=False):
 
     # What leaves it
 
-    def copy(self, text: str, name: str = "") -> None:
-        """Put `text` on the clipboard and say which way it went; with a name, that is told in its stead."""
-        self.run_worker(partial(self._copy, text, name or text), group="copy")
+    def copy(self, *pieces: str, name: str = "") -> None:
+        """Put a text on the clipboard and say which way it went; with a name, that is told in its stead."""
+        begin(self, self._copy(pieces, name or "".join(pieces)), "copy")
 
-    async def _copy(self, text: str, name: str) -> None:
+    async def _copy(self, pieces: Sequence[str], name: str) -> None:
         folder = Path(self.automation.workspace, ".jobdeck")
-        way = await asyncio.to_thread(clipboard.copy, text, self.put_raw, folder)
+        way = await asyncio.to_thread(clipboard.copy, pieces, self.put_raw, folder)
         self.say(f"copied {_named(name)} {way}")
 
     def edit(self, path: Path, line: int | None = None) -> str | None:

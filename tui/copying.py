@@ -21,22 +21,23 @@ class Copy(NamedTuple):
 
     key: str
     label: str
-    text: str
+    pieces: tuple[str, ...]
+    """Its text, in the order of its pieces: put together at once, a long one would hold up the thread that draws."""
 
 
 def identity(text: str, label: str = "id") -> Copy:
     """Return what names the thing under the cursor."""
-    return Copy("i", label, text)
+    return Copy("i", label, (text,))
 
 
 def path(text: str) -> Copy:
     """Return where it is: a step's path, a place in the data, a file."""
-    return Copy("p", "path", text)
+    return Copy("p", "path", (text,))
 
 
 def command(*words: str) -> Copy:
     """Return the command line that shows the same."""
-    return Copy("c", "command", shlex.join(words))
+    return Copy("c", "command", (shlex.join(words),))
 
 
 def value(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> Copy:
@@ -45,11 +46,11 @@ def value(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> Copy:
     Data comes as it is to be copied: whoever has revealed a step's secrets copies them.
     """
     if isinstance(thing, str):
-        return Copy(VALUE, "text", thing)
+        return Copy(VALUE, "text", (thing,))
     # Here, for the terminal's start can do without.
     from tui.json_pieces import json_pieces
 
-    return Copy(VALUE, "JSON", "".join(json_pieces(_mapped(thing))))
+    return Copy(VALUE, "JSON", tuple(json_pieces(_mapped(thing))))
 
 
 def _mapped(thing: JsonValue | Job | Version | StepRecord | RecipeState) -> JsonValue | Mapping[str, JsonValue]:

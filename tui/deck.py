@@ -40,8 +40,8 @@ class Deck(Protocol):
         """Open what differs between two versions, or is `made` already, as by a rehearsal; without either, between a
         job's latest and the last good one."""
 
-    def copy(self, text: str, name: str = "") -> None:
-        """Put `text` on the clipboard and say which way it went; with a name, that is told in its stead."""
+    def copy(self, *pieces: str, name: str = "") -> None:
+        """Put a text on the clipboard and say which way it went; with a name, that is told in its stead."""
 
     def edit(self, path: Path, line: int | None = None) -> str | None:
         """Open a file in the editor, at a line if one is given, wait, and return what went wrong, or None."""

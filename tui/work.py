@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, TypeAlias
 
 from textual.dom import DOMNode
+from textual.worker import Worker
 
 Work: TypeAlias = Coroutine[Any, Any, None]
 
 
-def begin(node: DOMNode, told: Callable[[Work], Work], work: Work, group: str, *, exclusive: bool = False) -> None:
-    """Do `told(work)` in a worker of `node`: `told` awaits the work, and tells what went wrong."""
-    worker = node.run_worker(partial(told, work), group=group, exclusive=exclusive)
+def begin(
+    node: DOMNode, work: Work, group: str, *, told: Callable[[Work], Work] | None = None, exclusive: bool = False
+) -> None:
+    """Do `work` in a worker of `node`; `told`, if given, awaits it and tells what went wrong."""
+
+    async def done() -> None:
+        await (work if told is None else told(work))
+
+    worker: Worker[None] = node.run_worker(done, group=group, exclusive=exclusive)
     # Who quits may cancel it before it began; what nobody awaited would leave a warning on the terminal.
     weakref.finalize(worker, work.close)

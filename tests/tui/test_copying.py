@@ -47,7 +47,7 @@ def tmux(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def sent(text: str, tmp_path: Path) -> tuple[str, str]:
     written: list[str] = []
-    return clipboard.copy(text, written.append, tmp_path), "".join(written)
+    return clipboard.copy([text], written.append, tmp_path), "".join(written)
 
 
 def test_a_terminal_gets_it_by_osc_52_and_the_file_has_it_too(tmp_path: Path, file: Path) -> None:

@@ -252,7 +252,7 @@ async def test_the_recipe_is_edited_and_the_first_problem_or_the_new_revision_to
 @in_app
 async def test_what_is_copied_and_how_is_told(automation: StubAutomation, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: list[str] = []
-    monkeypatch.setattr(clipboard, "copy", lambda text, write, folder: copied.append(text) or "by tmux")
+    monkeypatch.setattr(clipboard, "copy", lambda pieces, *_: copied.append("".join(pieces)) or "by tmux")
     async with running(automation) as seen:
         await opened(seen)
         await seen.press("y")
@@ -269,7 +269,7 @@ async def test_in_the_data_the_value_under_the_cursor_is_copied_and_its_path(
     automation: StubAutomation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied: list[str] = []
-    monkeypatch.setattr(clipboard, "copy", lambda text, *_: copied.append(text) or "by tmux")
+    monkeypatch.setattr(clipboard, "copy", lambda pieces, *_: copied.append("".join(pieces)) or "by tmux")
     automation.trigger = {"rows": [{"na me": "Ada\nLovelace"}, {"n": 2}]}
     async with running(automation) as seen:
         await opened(seen)

@@ -35,7 +35,7 @@ def automation() -> StubAutomation:
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
-    monkeypatch.setattr(clipboard, "copy", lambda text, *_: texts.append(text) or "by tmux")
+    monkeypatch.setattr(clipboard, "copy", lambda pieces, *_: texts.append("".join(pieces)) or "by tmux")
     return texts
 
 

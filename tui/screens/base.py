@@ -152,7 +152,7 @@ class DeckScreen(Screen[None], inherit_bindings=False):
 
     def act(self, work: Work, group: str = "act") -> None:
         """Do `work` beside the event loop's other work; an error on purpose becomes a message."""
-        begin(self, self._told, work, group)
+        begin(self, work, group, told=self._told)
 
     async def _told(self, work: Work) -> None:
         try:
@@ -326,7 +326,7 @@ class DeckScreen(Screen[None], inherit_bindings=False):
         key = await self.ask([Text("Copy what?", style="bold")], *choices)
         for copy in copies:
             if copy.key == key:
-                self.deck.copy(copy.text, copy.label if copy.key == copying.VALUE else "")
+                self.deck.copy(*copy.pieces, name=copy.label if copy.key == copying.VALUE else "")
 
     # Common deeds
 

@@ -195,7 +195,7 @@ class DataScreen(DeckScreen):
 
     async def _copy_value(self, place: str, value: JsonValue) -> None:
         # A message names the place: the value may be long, or a secret that was revealed.
-        self.deck.copy((await self.read(copying.value, value)).text, place)
+        self.deck.copy(*(await self.read(copying.value, value)).pieces, name=place)
 
     def copies(self) -> list[Copy]:
         """Return the version, what is under the cursor with its path, and the command that shows the same."""

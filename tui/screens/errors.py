@@ -119,7 +119,7 @@ class ErrorsScreen(DeckScreen):
         group = self._current()
         if group is None:
             return [copying.command("jobdeck", "errors")]
-        return [Copy("m", "message", group.message), Copy("c", "command", command(_jobs(group), Sort()) or "")]
+        return [Copy("m", "message", (group.message,)), Copy("c", "command", (command(_jobs(group), Sort()) or "",))]
 
 
 def _jobs(group: ErrorGroup) -> JobFilter:

@@ -39,7 +39,7 @@ class MessagesScreen(DeckScreen):
     def copies(self) -> list[Copy]:
         """Return the message under the cursor."""
         number = self.query_one(TextLines).current
-        return [Copy("m", "message", self.deck.messages[number].text)] if isinstance(number, int) else []
+        return [Copy("m", "message", (self.deck.messages[number].text,))] if isinstance(number, int) else []
 
 
 def _line(said: Said) -> Text:

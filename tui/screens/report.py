@@ -314,7 +314,7 @@ class ReportScreen(ReportFiles):
 
         job, words = self.table.current, command(self.table.filter, self.table.sort)
         found = [] if job is None else [copying.identity(str(job.id)), copying.value(job)]
-        return found if words is None else [*found, copying.Copy("c", "command", words)]
+        return found if words is None else [*found, copying.Copy("c", "command", (words,))]
 
     def action_columns(self) -> None:
         """Choose and order the columns."""

@@ -6,7 +6,6 @@ import asyncio
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 
 from rich.text import Text
 from textual import events
@@ -22,6 +21,7 @@ from tui.units import count
 from tui.widgets.bars import Bar
 from tui.widgets.lines import LineList
 from tui.widgets.typed import TypedLine
+from tui.work import begin
 
 
 class JsonView(LineList, inherit_bindings=False):
@@ -233,6 +233,6 @@ class JsonPane(Vertical):
         self.query_one(SearchLine).leave()
         view = self.query_one(JsonView)
         if text:
-            self.run_worker(partial(view.search, text), group="search", exclusive=True)
+            begin(self, view.search(text), "search", exclusive=True)
         else:
             view.clear_search()

@@ -135,7 +135,7 @@ class ReportRows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _work(self, work: Work, group: str, *, exclusive: bool = True) -> None:
         """Do `work` beside the event loop's other work; what the store refuses becomes a message."""
-        begin(self, self._told, work, group, exclusive=exclusive)
+        begin(self, work, group, told=self._told, exclusive=exclusive)
 
     async def _told(self, work: Work) -> None:
         try:
