@@ -329,6 +329,9 @@ def _text_rows(path: Path, depth: int, value: str, start: int, stop: int) -> Ite
 def _chopped(line: str) -> list[str]:
     if line.isascii():
         return [line[at : at + ACROSS] for at in range(0, len(line) or 1, ACROSS)]
+    # No character is wider than two cells, and measuring all of them takes long.
+    if 2 * len(line) <= ACROSS:
+        return [line]
     return chop_cells(line, ACROSS) or [""]
 
 

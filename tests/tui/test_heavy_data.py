@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from core.letting_go import let_go_of
 from data.records import JobDetail
 from tui import clipboard, outside
 from tui.json_lines import ALL, MOST
+from tui.uncollected import uncollected
 from tui.widgets.json_view import JsonView
 
 SIZE = 5_000_000
@@ -119,3 +121,13 @@ def test_what_is_let_go_is_freed_and_what_others_hold_stays_whole(automation: St
     assert details == []
     assert [one() for one in gone] == [None, None]
     assert shared == {"n": [1, 2]}
+
+
+def test_garbage_is_collected_again_when_the_last_of_those_that_read_has_ended() -> None:
+    first, second = uncollected(), uncollected()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
@@ -25,6 +25,8 @@ from tui.widgets.lines import LineList
 from tui.widgets.step_tree import TRIGGER, StepTree
 
 BEING_READ = "the job is being read"
+_FREEING = threading.Lock()
+"""Held by who frees data: more threads at it would keep the one that draws waiting the longer."""
 
 
 class DataScreen(DeckScreen):
@@ -128,7 +130,8 @@ class DataScreen(DeckScreen):
     def _let_go(self) -> None:
         if self._left:
             left, self._left = self._left, []
-            asyncio.get_running_loop().run_in_executor(None, let_go_of, left)
+            # A daemon: who quits waits for nothing to be freed.
+            threading.Thread(target=_free, args=(left,), daemon=True).start()
 
     def on_json_view_said(self, event: JsonView.Said) -> None:
         """Tell what a search found."""
@@ -211,6 +214,11 @@ class DataScreen(DeckScreen):
             elif trigger and detail.job.trigger_stored:
                 found += [copying.value(detail.trigger), copying.path("trigger")]
         return [*found, copying.command("jobdeck", "show", str(self.job_id), "--version", str(self.version))]
+
+
+def _free(details: list[JobDetail]) -> None:
+    with _FREEING, uncollected():
+        let_go_of(details)
 
 
 def paged(value: JsonValue) -> bytes:
