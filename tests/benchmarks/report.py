@@ -161,6 +161,7 @@ def drive(workspace: Path, result: Path, began: float, filters: Sequence[str]) -
         ) -> Timing:
             # What the last operation left behind is not to be counted to this one.
             await self._until(lambda: table._wanted is None and not table._reading and not table._lock.locked())
+            await self._until(self._nothing_to_paint)
             longest.taken()
             start = time.perf_counter()
             act()
